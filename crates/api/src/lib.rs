@@ -1,0 +1,40 @@
+//! What crosses the wire: request and response bodies, paths, identifiers and the error body.
+//!
+//! The server, the command line and later clients share these types; they are the compatibility promise.
+//! Nothing here does IO, and nothing here decides.
+
+#![warn(missing_docs)]
+
+mod access_policy;
+mod audit;
+mod error_body;
+mod identity;
+mod kms;
+mod organisation;
+mod path;
+mod region;
+mod secret;
+mod secret_text;
+mod time;
+
+pub use access_policy::{AccessPolicy, Condition, Hours, Statement};
+pub use audit::{AuditContext, AuditEntry, AuditPage};
+pub use error_body::ErrorBody;
+pub use identity::{is_identity, slug_of};
+pub use kms::{
+    CreateKeyRequest, DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse,
+    KeyVersionText, KmsKey, KmsKeyVersion, KmsSummary, KmsSummaryRegion,
+};
+pub use organisation::{AppUser, Membership, Organisation};
+pub use path::{Directory, PATH_BYTES_MAX, PathError, SecretPath};
+pub use region::Region;
+pub use secret::{
+    BrowseResponse, CreateSecretRequest, GenerateSecret, GetSecretValueRequest,
+    GetSecretValueResponse, PutSecretValueRequest, PutSecretValueResponse, Secret, SecretVersion,
+    SetPolicyRequest, UpdateSecretRequest, Versions,
+};
+pub use secret_text::{KeyValues, SecretText};
+pub use time::Time;
+
+/// A map of labels or annotations.
+pub type Map = std::collections::BTreeMap<String, String>;

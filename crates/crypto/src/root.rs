@@ -1,0 +1,116 @@
+//! The root key: the one key that is not in the database, from which nothing but wrapping follows.
+
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
+
+use crate::{Cipher, Context, Key, Refused, SecretBytes, random};
+
+const TEXT_PREFIX: &str = "coffer-root-key-1:";
+const MATERIAL_BYTES: usize = 32;
+
+/// The root key, ready to wrap KMS key material.
+///
+/// Two keys are derived from the 32 bytes by HKDF-SHA256 (RFC 5869): one wraps, one names. So the
+/// fingerprint that stands in the database tells nothing about the wrapping key.
+pub struct RootKey {
+    wrapping: Key,
+    fingerprint: String,
+}
+
+impl RootKey {
+    /// A fresh root key as the text that custody keeps: `coffer-root-key-1:<base64 of 32 bytes>`.
+    pub fn generate_text() -> Result<Zeroizing<String>, Refused> {
+        let material = random::secret(MATERIAL_BYTES)?;
+        let encoded = Zeroizing::new(STANDARD.encode(material.expose()));
+        Ok(Zeroizing::new([TEXT_PREFIX, encoded.as_str(), "\n"].concat()))
+    }
+
+    /// Reads the text of [`RootKey::generate_text`]; white space at the end is ignored.
+    pub fn parse(text: &str) -> Result<Self, Refused> {
+        let encoded = text.trim_end().strip_prefix(TEXT_PREFIX).ok_or(Refused)?;
+        let material = SecretBytes::new(STANDARD.decode(encoded).map_err(|_| Refused)?);
+        if material.len() != MATERIAL_BYTES {
+            return Err(Refused);
+        }
+        let wrapping = derive(&material, b"coffer/1/root/wrap")?;
+        let name = derive(&material, b"coffer/1/root/fingerprint")?;
+        Ok(Self {
+            wrapping: Key::new(Cipher::Aes256Gcm, &wrapping)?,
+            fingerprint: name.expose().iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+        })
+    }
+
+    /// A public name of this root key: 16 hexadecimal digits. A store remembers it, so that starting
+    /// with another root key is told at once instead of at the first reveal.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// `wrap[root](context, material)`, AES-256-GCM.
+    pub fn wrap(&self, context: &Context, material: &SecretBytes) -> Result<Vec<u8>, Refused> {
+        self.wrapping.seal(context, material.expose())
+    }
+
+    /// `unwrap[root](context, wrapped)`, the reverse of [`RootKey::wrap`].
+    pub fn unwrap(&self, context: &Context, wrapped: &[u8]) -> Result<SecretBytes, Refused> {
+        self.wrapping.open(context, wrapped)
+    }
+}
+
+struct Length(usize);
+
+impl KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+/// HKDF-SHA256 without salt, 32 bytes.
+fn derive(material: &SecretBytes, info: &[u8]) -> Result<SecretBytes, Refused> {
+    let mut derived = Zeroizing::new(vec![0; MATERIAL_BYTES]);
+    Salt::new(HKDF_SHA256, &[])
+        .extract(material.expose())
+        .expand(&[info], Length(MATERIAL_BYTES))
+        .and_then(|okm| okm.fill(&mut derived))
+        .map_err(|_| Refused)?;
+    Ok(SecretBytes::new(std::mem::take(&mut *derived)))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may stop")]
+mod tests {
+    use super::*;
+    use crate::Purpose;
+
+    #[test]
+    fn the_text_round_trips() {
+        let text = RootKey::generate_text().unwrap();
+        let context = Context::new(Purpose::KeyMaterial).text("k");
+        let wrapped = RootKey::parse(&text)
+            .unwrap()
+            .wrap(&context, &SecretBytes::new(b"material".to_vec()))
+            .unwrap();
+        let again = RootKey::parse(&text).unwrap();
+        assert_eq!(again.unwrap(&context, &wrapped).unwrap().expose(), b"material");
+    }
+
+    #[test]
+    fn another_root_key_does_not_unwrap() {
+        let context = Context::new(Purpose::KeyMaterial).text("k");
+        let one = RootKey::parse(&RootKey::generate_text().unwrap()).unwrap();
+        let two = RootKey::parse(&RootKey::generate_text().unwrap()).unwrap();
+        let wrapped = one.wrap(&context, &SecretBytes::new(b"material".to_vec())).unwrap();
+        assert!(two.unwrap(&context, &wrapped).is_err());
+        assert_ne!(one.fingerprint(), two.fingerprint());
+    }
+
+    #[test]
+    fn a_damaged_text_is_refused() {
+        for text in
+            ["", "coffer-root-key-1:", "coffer-root-key-1:AAAA", "coffer-root-key-2:x", "junk"]
+        {
+            assert!(RootKey::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What requests share: the store, the keyring, the directory, the clock.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::error::{Error, Result};
+use crate::keyring::Keyring;
+use crate::store::Store;
+
+/// Everything a request needs, behind one pointer.
+pub struct App {
+    pub store: Store,
+    pub keyring: Keyring,
+    pub directory: Directory,
+    pub clock: Clock,
+    pub config: Config,
+    pub last_access: LastAccess,
+    pub auth_failures: AuthFailures,
+}
+
+/// The last reveals that are not yet in the store. Written once a second and at shutdown, so that a read
+/// costs no write of its own; until then, metadata answers take them from here.
+#[derive(Default)]
+pub struct LastAccess(Mutex<HashMap<String, Accesses>>);
+
+/// One secret's last reveals.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Accesses {
+    pub organisation: String,
+    /// Version → when.
+    pub versions: HashMap<i64, i64>,
+}
+
+impl LastAccess {
+    pub fn touch(&self, organisation: &str, secret: &str, version: i64, at: i64) {
+        let mut waiting = self.lock();
+        let accesses = waiting.entry(secret.to_owned()).or_default();
+        organisation.clone_into(&mut accesses.organisation);
+        accesses.versions.insert(version, at);
+    }
+
+    /// What waits for one secret.
+    pub fn find(&self, secret: &str) -> Option<Accesses> {
+        self.lock().get(secret).cloned()
+    }
+
+    /// All that waits; it stays until it is [`LastAccess::written`].
+    pub fn waiting(&self) -> HashMap<String, Accesses> {
+        self.lock().clone()
+    }
+
+    /// Forgets what has been written, unless it has been touched again since.
+    pub fn written(&self, written: &HashMap<String, Accesses>) {
+        self.lock().retain(|secret, accesses| written.get(secret) != Some(accesses));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Accesses>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Failed authentications, counted per address.
+pub struct AuthFailures(Option<DefaultKeyedRateLimiter<IpAddr>>);
+
+impl AuthFailures {
+    /// `per_minute` 0 turns the limit off.
+    pub fn new(per_minute: u32) -> Self {
+        let quota = NonZeroU32::new(per_minute).map(Quota::per_minute);
+        Self(quota.map(RateLimiter::keyed))
+    }
+
+    /// Counts one failure. Too many when the address has used its share up.
+    pub fn count(&self, client: IpAddr) -> Result<()> {
+        let Some(limiter) = &self.0 else {
+            return Ok(());
+        };
+        limiter.check_key(&client).map_err(|early| {
+            let wait = early.wait_time_from(DefaultClock::default().now());
+            Error::TooMany { retry_after_seconds: wait.as_secs() + 1 }
+        })
+    }
+
+    /// Forgets addresses that have not failed lately.
+    pub fn shrink(&self) {
+        if let Some(limiter) = &self.0 {
+            limiter.retain_recent();
+        }
+    }
+}
+
+impl App {
+    /// Puts an application together around an open store.
+    pub fn new(store: Store, keyring: Keyring, clock: Clock, config: Config) -> Arc<Self> {
+        Arc::new(Self {
+            directory: Directory::new(store.clone()),
+            store,
+            keyring,
+            clock,
+            last_access: LastAccess::default(),
+            auth_failures: AuthFailures::new(config.limits.auth_failures_per_minute),
+            config,
+        })
+    }
+}

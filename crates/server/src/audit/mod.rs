@@ -1,0 +1,59 @@
+//! Operations on the audit log: search.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::gate::{self, Ask, Subject};
+use crate::model::action::Action;
+use crate::model::caller::{Call, Standing};
+use crate::model::event::Event;
+use crate::model::identity::{Organisation, User};
+use crate::store::EventFilter;
+
+/// A search as it was asked for.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub filter: EventFilter,
+    /// From 1.
+    pub page: i64,
+    pub limit: i64,
+    /// Nothing matches, whatever the log holds: the search names somebody else's organisation or an
+    /// impersonator, of which there are none.
+    pub nothing: bool,
+    /// Identity or slug of the organisation the search names; empty for the caller's own.
+    pub organisation: String,
+}
+
+/// One page of the log, newest first.
+pub struct Found {
+    pub total: i64,
+    pub events: Vec<Event>,
+    pub organisation: Organisation,
+    /// The users that the events name, by subject.
+    pub users: HashMap<String, User>,
+}
+
+/// Searches the caller's organisation and, with a project named, that project's records alone.
+pub async fn search(app: &Arc<App>, call: &Call, query: Result<Query>) -> Result<Found> {
+    let ask = Ask { action: Action::ListAudit, region: None, subject: Subject::None };
+    gate::read(app, call, ask, async move |tx, scope| {
+        let query = query.as_ref().map_err(Clone::clone)?;
+        let Standing::Member(organisation) = &scope.caller.standing else {
+            return Err(Error::bug("a search without an organisation"));
+        };
+        let mut filter = query.filter.clone();
+        filter.project.clone_from(&scope.project);
+        let ours =
+            |name: &str| name.is_empty() || name == organisation.id || name == organisation.slug;
+        let (total, events) = if query.nothing || !ours(&query.organisation) {
+            (0, Vec::new())
+        } else {
+            tx.list_events(&filter, query.limit, (query.page - 1) * query.limit).await?
+        };
+        let users = tx.list_users().await?.into_iter().map(|user| (user.subject.clone(), user));
+        Ok(Found { total, events, organisation: (**organisation).clone(), users: users.collect() })
+    })
+    .await
+}

@@ -1,0 +1,201 @@
+//! Every setting: name, unit, default. What is not known is an error that names the nearest known name.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// Every name a file may hold, sections dotted.
+pub const SETTINGS: &[(&str, &str)] = &[
+    (
+        "listen",
+        "addresses to serve HTTP on, an array of `address:port`; default [\"127.0.0.1:8200\"]",
+    ),
+    ("data", "folder of the store and of the root key; default \"coffer-data\""),
+    ("trusted_proxies", "CIDRs whose X-Forwarded-For and X-Real-IP are believed; default none"),
+    ("regions", "the regions of this server, at least one"),
+    ("regions.slug", "name in URLs, for example \"nl-01\""),
+    ("regions.name", "name for people; default: the slug"),
+    ("regions.kms", "whether keys can be used there; default true"),
+    ("limits", "bounds on what the server takes on"),
+    ("limits.connections_max", "connections at once; default 10000"),
+    ("limits.header_seconds", "seconds a client has to send a request's head; default 10"),
+    ("limits.body_seconds", "seconds a client has to send a request's body; default 30"),
+    ("limits.drain_seconds", "seconds that running requests have at shutdown; default 10"),
+    (
+        "limits.auth_failures_per_minute",
+        "failed authentications per address and minute, 0 = no limit; default 120",
+    ),
+];
+
+/// What a server runs with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    pub listen: Vec<SocketAddr>,
+    pub data: PathBuf,
+    pub trusted_proxies: Vec<IpNet>,
+    pub regions: Vec<RegionConfig>,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct RegionConfig {
+    pub slug: String,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default = "yes")]
+    pub kms: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    pub connections_max: usize,
+    pub header_seconds: u64,
+    pub body_seconds: u64,
+    pub drain_seconds: u64,
+    pub auth_failures_per_minute: u32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            header_seconds: 10,
+            body_seconds: 30,
+            drain_seconds: 10,
+            auth_failures_per_minute: 120,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8200))],
+            data: PathBuf::from("coffer-data"),
+            trusted_proxies: Vec::new(),
+            regions: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// What `cofferd dev` runs with: one region `nl-01` with KMS on.
+    pub fn dev(listen: SocketAddr, data: PathBuf) -> Self {
+        let region = RegionConfig { slug: "nl-01".into(), name: None, kms: true };
+        Self { listen: vec![listen], data, regions: vec![region], ..Self::default() }
+    }
+
+    /// Reads a TOML file.
+    pub fn load(file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        Self::parse(&text).with_context(|| file.display().to_string())
+    }
+
+    pub fn parse(text: &str) -> Result<Self> {
+        let table: toml::Table = text.parse()?;
+        check_names("", &table)?;
+        let config: Self = table.try_into()?;
+        ensure!(!config.listen.is_empty(), "`listen` needs at least one address");
+        ensure!(
+            !config.regions.is_empty(),
+            "`regions` needs at least one [[regions]] with a `slug`"
+        );
+        for (at, region) in config.regions.iter().enumerate() {
+            let slug = &region.slug;
+            ensure!(
+                coffer_api::slug_of(slug) == *slug
+                    && !slug.is_empty()
+                    && !coffer_api::is_identity(slug),
+                "region slug `{slug}` must be of `a-z 0-9 -`"
+            );
+            ensure!(
+                config.regions.iter().skip(at + 1).all(|other| other.slug != *slug),
+                "region `{slug}` stands twice"
+            );
+        }
+        Ok(config)
+    }
+}
+
+fn check_names(section: &str, table: &toml::Table) -> Result<()> {
+    for (name, value) in table {
+        let full = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
+        if !SETTINGS.iter().any(|(known, _)| *known == full) {
+            let nearest = SETTINGS
+                .iter()
+                .map(|(known, _)| *known)
+                .max_by(|a, b| {
+                    strsim::jaro_winkler(a, &full).total_cmp(&strsim::jaro_winkler(b, &full))
+                })
+                .unwrap_or_default();
+            bail!("unknown setting `{full}`; did you mean `{nearest}`?");
+        }
+        match value {
+            toml::Value::Table(inner) => check_names(&full, inner)?,
+            toml::Value::Array(items) => items
+                .iter()
+                .filter_map(toml::Value::as_table)
+                .try_for_each(|inner| check_names(&full, inner))?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may stop")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_setting_names_the_nearest() {
+        for (text, expected) in [
+            ("lisen = []", "unknown setting `lisen`; did you mean `listen`?"),
+            ("[limits]\nconnection_max = 1", "did you mean `limits.connections_max`?"),
+            ("[[regions]]\nslug = 'a'\nksm = true", "did you mean `regions.kms`?"),
+            ("trusted_proxy = []", "did you mean `trusted_proxies`?"),
+        ] {
+            let error = Config::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let config = Config::parse(
+            "listen = ['127.0.0.1:1', '[::1]:1']\ndata = '/var/lib/coffer'\n\
+             trusted_proxies = ['10.0.0.0/8']\n\
+             [[regions]]\nslug = 'nl-01'\n[[regions]]\nslug = 'de-01'\nkms = false\n\
+             [limits]\ndrain_seconds = 3\n",
+        )
+        .unwrap();
+        assert_eq!(config.listen.len(), 2);
+        assert!(config.regions.iter().map(|r| r.kms).eq([true, false]));
+        assert_eq!((config.limits.drain_seconds, config.limits.header_seconds), (3, 10));
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for text in [
+            "",
+            "[[regions]]\nslug = 'NL 01'",
+            "[[regions]]\nslug = 'a'\n[[regions]]\nslug = 'a'",
+            "listen = []\n[[regions]]\nslug = 'a'",
+            "listen = ['localhost']\n[[regions]]\nslug = 'a'",
+            "trusted_proxies = ['10.0.0.0/40']\n[[regions]]\nslug = 'a'",
+        ] {
+            assert!(Config::parse(text).is_err(), "{text}");
+        }
+    }
+}

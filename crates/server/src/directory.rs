@@ -1,0 +1,148 @@
+//! Who holds what: token → caller with compiled grants, kept in memory and never stale.
+//!
+//! Each entry remembers the identity epoch before which it was read. A commit that changes who may do what
+//! moves the epoch on before it is acknowledged, so no later call sees an older entry.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use coffer_crypto::token::TokenHash;
+use quick_cache::sync::Cache;
+
+use crate::error::{Error, Result};
+use crate::model::caller::{Caller, Credential, Principal, Standing};
+use crate::model::identity::{MemberRole, Project, Region};
+use crate::model::roles;
+use crate::store::{Store, Tx};
+
+/// Callers and projects kept in memory, each.
+const ENTRIES_MAX: usize = 10_000;
+
+/// The memory of who is who.
+pub struct Directory {
+    store: Store,
+    callers: Cache<(TokenHash, String), Entry<Known>>,
+    projects: Cache<(String, String), Entry<Project>>,
+    regions: RwLock<Option<Entry<Vec<Region>>>>,
+}
+
+/// A caller and until when the token lives.
+pub struct Known {
+    pub caller: Arc<Caller>,
+    pub expires_at: Option<i64>,
+}
+
+struct Entry<T> {
+    epoch: u64,
+    value: Arc<T>,
+}
+
+impl<T> Clone for Entry<T> {
+    fn clone(&self) -> Self {
+        Self { epoch: self.epoch, value: self.value.clone() }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the gate must know who comes before it opens")]
+impl Directory {
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            callers: Cache::new(ENTRIES_MAX),
+            projects: Cache::new(ENTRIES_MAX),
+            regions: RwLock::new(None),
+        }
+    }
+
+    /// The caller of a token towards an organisation (identity, slug or, empty, none named).
+    pub async fn find_caller(
+        &self,
+        token: TokenHash,
+        organisation: &str,
+    ) -> Result<Option<Arc<Known>>> {
+        let epoch = self.store.identity_epoch();
+        let name = (token, organisation.to_owned());
+        if let Some(entry) = self.callers.get(&name).filter(|entry| entry.epoch == epoch) {
+            return Ok(Some(entry.value));
+        }
+        let reference = organisation.to_owned();
+        let found = self
+            .store
+            .read("", async move |tx| load_caller(tx, &token, &reference).await)
+            .await?
+            .map(Arc::new);
+        if let Some(value) = &found {
+            self.callers.insert(name, Entry { epoch, value: value.clone() });
+        }
+        Ok(found)
+    }
+
+    /// A region by identity or slug.
+    pub async fn read_region(&self, reference: &str) -> Result<Region> {
+        let regions = self.list_regions().await?;
+        regions
+            .iter()
+            .find(|region| region.id == reference || region.slug == reference)
+            .cloned()
+            .ok_or(Error::not_found("region"))
+    }
+
+    pub async fn list_regions(&self) -> Result<Arc<Vec<Region>>> {
+        let epoch = self.store.identity_epoch();
+        let known = self.regions.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(entry) = known.filter(|entry| entry.epoch == epoch) {
+            return Ok(entry.value);
+        }
+        let value = Arc::new(self.store.read("", async |tx| tx.list_regions().await).await?);
+        let entry = Entry { epoch, value: value.clone() };
+        *self.regions.write().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+        Ok(value)
+    }
+
+    /// A project of an organisation by identity or slug.
+    pub async fn read_project(&self, organisation: &str, reference: &str) -> Result<Arc<Project>> {
+        let epoch = self.store.identity_epoch();
+        let name = (organisation.to_owned(), reference.to_owned());
+        if let Some(entry) = self.projects.get(&name).filter(|entry| entry.epoch == epoch) {
+            return Ok(entry.value);
+        }
+        let reference = reference.to_owned();
+        let found = self
+            .store
+            .read(organisation, async move |tx| tx.find_project(&reference).await)
+            .await?;
+        let value = Arc::new(found.ok_or(Error::not_found("project"))?);
+        self.projects.insert(name, Entry { epoch, value: value.clone() });
+        Ok(value)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a caller is made from what the store says of a token"
+)]
+async fn load_caller(tx: &mut Tx, token: &TokenHash, organisation: &str) -> Result<Option<Known>> {
+    let Some(token) = tx.find_token(token).await? else {
+        return Ok(None);
+    };
+    let credential = Credential { id: token.id, kind: "personal_access_token" };
+    let principal = Principal::User { subject: token.subject.clone() };
+    let mut standing = if organisation.is_empty() { Standing::Unnamed } else { Standing::Stranger };
+    let (mut teams, mut grants) = (Vec::new(), Vec::new());
+    let named = match organisation.is_empty() {
+        true => None,
+        false => tx.find_organisation(organisation).await?,
+    };
+    if let Some(organisation) = named {
+        tx.enter(&organisation.id);
+        if let Some(role) = tx.find_member_role(&token.subject).await? {
+            teams = tx.list_teams_of(&token.subject).await?;
+            grants = tx.list_grants_of(&token.subject).await?;
+            if role == MemberRole::Owner {
+                grants.splice(0..0, roles::owner_grants());
+            }
+            standing = Standing::Member(Box::new(organisation));
+        }
+    }
+    let caller = Caller::new(principal, credential, standing, teams, grants);
+    Ok(Some(Known { caller: Arc::new(caller), expires_at: token.expires_at }))
+}

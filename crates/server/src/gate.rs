@@ -1,0 +1,438 @@
+//! THE ONE DOOR: admit → begin → operate → audit → commit.
+//!
+//! Every operation passes [`read`] or [`write`], and nothing else opens a transaction for one. So two
+//! questions are answered by reading this file: was it authorised, and was it audited?
+//!
+//! - A **mutation** and its record commit in one transaction.
+//! - A **read** runs on a reading connection; its record commits with others before the answer leaves.
+//! - A refusal, a miss and a failure are recorded by the same lines. No record, no answer.
+
+use std::sync::Arc;
+
+use coffer_api::SecretPath;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::model::action::{Action, Audience, Feature, Refusal, Resource};
+use crate::model::caller::{Arrival, Call, Caller, Principal, Standing};
+use crate::model::decide::{Target, allows};
+use crate::model::event::Event;
+use crate::model::identity::Region;
+use crate::store::Tx;
+
+/// What is asked for, before anybody has decided anything.
+pub struct Ask {
+    pub action: Action,
+    /// Identity or slug, for everything that lives in a region.
+    pub region: Option<String>,
+    pub subject: Subject,
+}
+
+/// The thing an action is about.
+pub enum Subject {
+    /// A collection, or nothing in particular.
+    None,
+    /// A secret; a path that does not parse is told in its turn.
+    Secret(Result<SecretPath>),
+    /// A key by identity or slug.
+    Key(String),
+}
+
+/// Where an admitted call may work. Operations take tenant and subject from here, never from the request.
+#[derive(Clone)]
+pub struct Scope {
+    pub caller: Arc<Caller>,
+    pub arrival: Arrival,
+    pub organisation: String,
+    pub region: Option<Region>,
+    /// Empty without a project.
+    pub project: String,
+    /// The secret's path or the key's identity, as it was authorised.
+    pub subject: String,
+}
+
+/// Passes a mutation: its changes and its record commit together, or neither does.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn write<T, F>(app: &App, call: &Call, ask: Ask, operate: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx, &Scope) -> Result<T> + Send + 'static,
+{
+    let mut record = Record::begin(app, call, &ask);
+    let scope = match admit(app, call, ask, &mut record).await {
+        Ok(scope) => scope,
+        Err(refusal) => return record.end(app, Err(refusal), Vec::new()).await,
+    };
+    let organisation = scope.organisation.clone();
+    let again = record.clone();
+    let done = app
+        .store
+        .write(&organisation, async move |tx| {
+            let outcome = operate(tx, &scope).await;
+            let notes = tx.take_notes();
+            if outcome.is_err() {
+                tx.undo().await?;
+            }
+            record.append(tx, &outcome, &notes).await?;
+            Ok(outcome)
+        })
+        .await;
+    match done {
+        Ok(outcome) => outcome,
+        // The store failed; if it can, it still remembers that this was tried.
+        Err(failure) => again.end(app, Err(failure), Vec::new()).await,
+    }
+}
+
+/// Passes a read: the answer waits until its record is durable.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn read<T, F>(app: &App, call: &Call, ask: Ask, operate: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx, &Scope) -> Result<T> + Send + 'static,
+{
+    let mut record = Record::begin(app, call, &ask);
+    let scope = match admit(app, call, ask, &mut record).await {
+        Ok(scope) => scope,
+        Err(refusal) => return record.end(app, Err(refusal), Vec::new()).await,
+    };
+    let organisation = scope.organisation.clone();
+    let (outcome, notes) = app
+        .store
+        .read(&organisation, async move |tx| {
+            let outcome = operate(tx, &scope).await;
+            Ok((outcome, tx.take_notes()))
+        })
+        .await
+        .unwrap_or_else(|failure| (Err(failure), Vec::new()));
+    record.end(app, outcome, notes).await
+}
+
+/// A page of a list, and where the next one begins.
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<String>,
+}
+
+/// A list that is read page by page, each in its own transaction, after one admission and one record.
+pub struct Pages<T, F> {
+    app: Arc<App>,
+    scope: Scope,
+    page: Arc<F>,
+    /// The page at hand; `None` at the end.
+    at_hand: Option<Page<T>>,
+}
+
+/// Passes a list: admits, reads the first page from `from` on, records, and leaves the rest to be read.
+pub async fn pages<T, F>(
+    app: &Arc<App>,
+    call: &Call,
+    ask: Ask,
+    from: String,
+    page: F,
+) -> Result<Pages<T, F>>
+where
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx, &Scope, &str) -> Result<Page<T>> + Send + Sync + 'static,
+{
+    let page = Arc::new(page);
+    let first = page.clone();
+    let (scope, at_hand) = read(app, call, ask, async move |tx, scope| {
+        Ok((scope.clone(), first(tx, scope, &from).await?))
+    })
+    .await?;
+    Ok(Pages { app: app.clone(), scope, page, at_hand: Some(at_hand) })
+}
+
+impl<T, F> Pages<T, F>
+where
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx, &Scope, &str) -> Result<Page<T>> + Send + Sync + 'static,
+{
+    /// The next page, `None` after the last.
+    #[expect(clippy::disallowed_methods, reason = "this is the door; the list was admitted above")]
+    pub async fn next(&mut self) -> Result<Option<Page<T>>> {
+        let Some(page) = self.at_hand.take() else {
+            return Ok(None);
+        };
+        if let Some(from) = page.next.clone() {
+            let (read_page, scope) = (self.page.clone(), self.scope.clone());
+            let organisation = self.scope.organisation.clone();
+            self.at_hand = Some(
+                self.app
+                    .store
+                    .read(&organisation, async move |tx| read_page(tx, &scope, &from).await)
+                    .await?,
+            );
+        }
+        Ok(Some(page))
+    }
+
+    /// The page at hand alone, for callers who asked for one.
+    pub fn into_first(self) -> Option<Page<T>> {
+        self.at_hand
+    }
+}
+
+/// The order of checks of section 2.10, up to and including IAM. The record learns on the way what the
+/// call is about, so that a refusal names it.
+async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<Scope> {
+    let rule = ask.action.rule();
+    let mut scope = Scope {
+        caller: call.caller.clone(),
+        arrival: call.arrival.clone(),
+        organisation: String::new(),
+        region: None,
+        project: String::new(),
+        subject: String::new(),
+    };
+    if rule.audience == Audience::Authenticated {
+        return Ok(scope);
+    }
+    let organisation = match &call.caller.standing {
+        Standing::Member(organisation) => organisation,
+        Standing::Stranger => return Err(Error::denied("not a member of this organisation")),
+        Standing::Unnamed => {
+            return Err(Error::invalid("", "header `X-Organisation-Identity` is missing"));
+        }
+    };
+    scope.organisation.clone_from(&organisation.id);
+    if let Some(feature) = rule.features.iter().find(|feature| !organisation.has(**feature)) {
+        return Err(feature_off(*feature, rule.resource));
+    }
+    if let Some(region) = &ask.region {
+        scope.region = Some(app.directory.read_region(region).await?);
+    }
+    if let Some(project) = &call.project {
+        let project = app.directory.read_project(&organisation.id, project).await?;
+        if call.caller.grants.is_empty() {
+            return Err(Error::NotFound { noun: "project", cause: "no grant at all".to_owned() });
+        }
+        scope.project.clone_from(&project.id);
+        record.project.clone_from(&project.id);
+    }
+    if rule.resource == Resource::KmsKey && scope.region.as_ref().is_some_and(|region| !region.kms)
+    {
+        return Err(Error::kms_unavailable());
+    }
+    let target = match ask.subject {
+        Subject::None => Target::Some,
+        Subject::Secret(path) => {
+            scope.subject = path?.as_str().to_owned();
+            Target::One(&scope.subject)
+        }
+        Subject::Key(reference) => {
+            scope.subject = resolve_key(app, &scope, reference).await?;
+            Target::One(&scope.subject)
+        }
+    };
+    record.subject.clone_from(&scope.subject);
+    match allows(&call.caller.grants, ask.action, target) {
+        true => Ok(scope),
+        false => Err(not_granted(ask.action, rule.refusal)),
+    }
+}
+
+/// Grants name keys by identity, callers also by slug. A key that is not there stays as it was named.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+async fn resolve_key(app: &App, scope: &Scope, reference: String) -> Result<String> {
+    let (region, project) = (scope.region_id().to_owned(), scope.project.clone());
+    let read = async move |tx: &mut Tx| {
+        let key = tx.find_key(&region, &project, &reference).await?;
+        Ok(key.map_or_else(|| reference.clone(), |key| key.id))
+    };
+    app.store.read(&scope.organisation, read).await
+}
+
+fn feature_off(feature: Feature, asked_for: Resource) -> Error {
+    Error::denied(match feature {
+        Feature::Secrets => "Secrets Manager is not enabled for this organisation",
+        Feature::Kms if asked_for == Resource::Secret => {
+            "KMS must be enabled for this organisation before Secrets Manager can be used"
+        }
+        Feature::Kms => "KMS is not enabled for this organisation",
+    })
+}
+
+fn not_granted(action: Action, refusal: Refusal) -> Error {
+    let cause = format!("no grant for {action}");
+    match refusal {
+        Refusal::Denied => Error::Denied { message: "permission denied".to_owned(), cause },
+        Refusal::NotFound => Error::NotFound { noun: "key", cause },
+    }
+}
+
+/// Records a call that could not be authenticated, and hands the refusal on.
+pub async fn refuse(app: &App, arrival: &Arrival, refusal: Error) -> Error {
+    let record = Record {
+        action: Action::FailAuth,
+        caller: None,
+        organisation: String::new(),
+        project: String::new(),
+        subject: String::new(),
+        arrival: arrival.clone(),
+        clock: app.clock.clone(),
+    };
+    match record.end::<()>(app, Err(refusal), Vec::new()).await {
+        Err(error) => error,
+        Ok(()) => Error::bug("a refusal ended well"),
+    }
+}
+
+/// Passes work by the clock that keeps house and changes nothing a caller could tell: no record.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn keep_house<F>(app: &App, organisation: &str, operate: F) -> Result<()>
+where
+    F: AsyncFn(&mut Tx) -> Result<()> + Send + 'static,
+{
+    app.store.write(organisation, operate).await
+}
+
+/// Passes the first write of a store: the organisation does not exist yet, so nobody can be admitted.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn found<T, F>(app: &App, organisation: &str, operate: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
+{
+    let record = Record {
+        action: Action::Bootstrap,
+        caller: Some((Principal::System { reason: "bootstrap" }, String::new(), "")),
+        organisation: organisation.to_owned(),
+        project: String::new(),
+        subject: organisation.to_owned(),
+        arrival: Arrival::system(app.clock.now()),
+        clock: app.clock.clone(),
+    };
+    app.store
+        .write(organisation, async move |tx| {
+            let value = operate(tx).await;
+            record.append(tx, &value, &[]).await?;
+            value
+        })
+        .await
+}
+
+/// Asks the store a question that is no caller's: whether it works, whether it is empty.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn inspect<T, F>(app: &App, operate: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
+{
+    app.store.read("", operate).await
+}
+
+impl Scope {
+    /// The identity of the region, empty where there is none.
+    pub fn region_id(&self) -> &str {
+        self.region.as_ref().map_or("", |region| region.id.as_str())
+    }
+
+    /// Whether keys can be used in the region (503 when not).
+    pub fn check_kms(&self) -> Result<()> {
+        match self.region.as_ref().is_some_and(|region| region.kms) {
+            true => Ok(()),
+            false => Err(Error::kms_unavailable()),
+        }
+    }
+}
+
+/// A record that waits for its outcome.
+#[derive(Clone)]
+struct Record {
+    action: Action,
+    /// Principal, credential and its kind.
+    caller: Option<(Principal, String, &'static str)>,
+    organisation: String,
+    project: String,
+    /// What the call is about, as far as that is known.
+    subject: String,
+    arrival: Arrival,
+    clock: crate::clock::Clock,
+}
+
+impl Record {
+    fn begin(app: &App, call: &Call, ask: &Ask) -> Self {
+        let caller = &call.caller;
+        Self {
+            action: ask.action,
+            caller: Some((
+                caller.principal.clone(),
+                caller.credential.id.clone(),
+                caller.credential.kind,
+            )),
+            organisation: match &caller.standing {
+                Standing::Member(organisation) => organisation.id.clone(),
+                Standing::Stranger | Standing::Unnamed => String::new(),
+            },
+            project: String::new(),
+            subject: match &ask.subject {
+                Subject::Secret(Ok(path)) => path.as_str().to_owned(),
+                Subject::Key(reference) => reference.clone(),
+                Subject::None | Subject::Secret(Err(_)) => String::new(),
+            },
+            arrival: call.arrival.clone(),
+            clock: app.clock.clone(),
+        }
+    }
+
+    /// Writes the record, and one for each noted action of a success.
+    async fn append<T>(
+        &self,
+        tx: &mut Tx,
+        outcome: &Result<T>,
+        notes: &[(Action, String)],
+    ) -> Result<()> {
+        tx.append_event(&self.event(self.action, &self.subject, outcome)?).await?;
+        for (action, resource) in notes.iter().filter(|_| outcome.is_ok()) {
+            tx.append_event(&self.event(*action, resource, outcome)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the record durable in a commit of its own, shared with whoever else waits.
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    async fn end<T: Send + 'static>(
+        self,
+        app: &App,
+        outcome: Result<T>,
+        notes: Vec<(Action, String)>,
+    ) -> Result<T> {
+        let ending = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+        let organisation = self.organisation.clone();
+        app.store
+            .write(&organisation, async move |tx| self.append(tx, &ending, &notes).await)
+            .await
+            .map_err(|failure| {
+                Error::unavailable(format!("no audit record: {}", failure.cause()))
+            })?;
+        outcome
+    }
+
+    fn event<T>(&self, action: Action, subject: &str, outcome: &Result<T>) -> Result<Event> {
+        let now = self.clock.now();
+        let (principal, credential_id, credential_kind) = match &self.caller {
+            Some((principal, id, kind)) => (Some(principal.clone()), id.clone(), *kind),
+            None => (None, String::new(), ""),
+        };
+        Ok(Event {
+            id: self.clock.fresh_id("ev-")?,
+            at: now,
+            organisation: self.organisation.clone(),
+            project: self.project.clone(),
+            principal,
+            credential_id,
+            credential_kind: credential_kind.to_owned(),
+            action,
+            resource_id: subject.to_owned(),
+            outcome: match outcome {
+                Ok(_) => action.rule().success,
+                Err(error) => error.outcome(),
+            },
+            reason: outcome.as_ref().err().map(Error::cause).unwrap_or_default(),
+            arrival: self.arrival.clone(),
+            duration: now.saturating_sub(self.arrival.at),
+        })
+    }
+}

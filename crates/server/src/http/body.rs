@@ -1,0 +1,130 @@
+//! Request bodies: bounded, JSON only, of bounded depth, zeroed when dropped.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result, describe_json_error};
+use crate::model::limits::{BODY_BYTES_MAX, JSON_DEPTH_MAX};
+
+/// A body as it came, or why it was not taken. What is wrong with it is told in its turn.
+pub struct JsonBody(Result<Zeroizing<Vec<u8>>>);
+
+impl JsonBody {
+    /// Takes the body in, at most 256 KiB of it.
+    pub async fn read(headers: &HeaderMap, body: Body, time: Duration) -> Self {
+        Self(match tokio::time::timeout(time, take(headers, body)).await {
+            Ok(taken) => taken,
+            Err(_) => Err(Error::invalid("", "the body did not come in time")),
+        })
+    }
+
+    /// Parses a body that must be there.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
+        let bytes = self.0.as_ref().map_err(Clone::clone)?;
+        if bytes.is_empty() {
+            return Err(Error::invalid("", "the body is missing"));
+        }
+        check_depth(bytes)?;
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let value = serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| describe_json_error("", &error))?;
+        json.end().map_err(|_| Error::invalid("", "something follows the JSON body"))?;
+        Ok(value)
+    }
+
+    /// Parses a body that may be left out.
+    pub fn parse_or_default<T: DeserializeOwned + Default>(&self) -> Result<T> {
+        match &self.0 {
+            Ok(bytes) if bytes.is_empty() => Ok(T::default()),
+            _ => self.parse(),
+        }
+    }
+}
+
+async fn take(headers: &HeaderMap, mut body: Body) -> Result<Zeroizing<Vec<u8>>> {
+    let announced =
+        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > BODY_BYTES_MAX) {
+        return Err(Error::BodyTooLarge);
+    }
+    // All at once where the length is known: growing would leave copies of values behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(BODY_BYTES_MAX)));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::invalid("", "the body broke off"))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if bytes.len() + data.len() > BODY_BYTES_MAX {
+            return Err(Error::BodyTooLarge);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    if !bytes.is_empty() && !is_json(headers) {
+        return Err(Error::MediaType);
+    }
+    Ok(bytes)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// SECURITY: counted before parsing, so that depth costs no stack.
+fn check_depth(bytes: &[u8]) -> Result<()> {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > JSON_DEPTH_MAX {
+            return Err(Error::invalid("", format!("JSON is nested deeper than {JSON_DEPTH_MAX}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may stop")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_counted_outside_texts() {
+        assert!(check_depth("[".repeat(16).as_bytes()).is_ok());
+        assert!(check_depth("[".repeat(17).as_bytes()).is_err());
+        assert!(check_depth(format!("\"{}\"", "[".repeat(99)).as_bytes()).is_ok());
+        assert!(check_depth(format!("\"\\\"{}\"", "{".repeat(99)).as_bytes()).is_ok());
+        assert!(check_depth("[]".repeat(99).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn errors_never_repeat_values() {
+        const CANARY: &str = "canary-9f3a";
+        for json in [
+            format!(r#"{{"path":"/a","kmsKeyIdentity":"k","secretString":{{"x":"{CANARY}"}}}}"#),
+            format!(r#"{{"path":"/a","kmsKeyIdentity":"k","secretKeyValues":"{CANARY}"}}"#),
+            format!(r#"{{"path":"/a","kmsKeyIdentity":"k","generateSecret":"{CANARY}"}}"#),
+            format!(r#""{CANARY}""#),
+            format!(r#"{{"path":"/a","secretString":"{CANARY}"#),
+            format!(r#"["{CANARY}"]"#),
+        ] {
+            let body = JsonBody(Ok(Zeroizing::new(json.into_bytes())));
+            let error = body.parse::<coffer_api::CreateSecretRequest>().err().unwrap();
+            assert!(!error.message().contains("canary"), "{}", error.message());
+            assert!(!error.cause().contains("canary"), "{}", error.cause());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! HTTP in, HTTP out. Decides nothing: it reads requests, calls one operation, writes the answer.
+
+mod audit;
+mod body;
+mod caller;
+mod client_address;
+mod health;
+mod kms;
+mod me;
+pub mod openapi;
+mod query;
+mod regions;
+pub mod reply;
+mod secret_url;
+mod secrets;
+pub mod server;
+mod wire;
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, Uri};
+use axum::routing::{MethodRouter, any, delete, get, post};
+use futures_util::FutureExt;
+use tower::ServiceExt;
+
+use crate::app::App;
+use crate::error::{Error, Outcome};
+use crate::model::caller::Arrival;
+use crate::model::limits::{HEADER_BYTES_MAX, URL_BYTES_MAX};
+use reply::Reply;
+
+macro_rules! routes {
+    ($($method:ident $path:literal => $handler:path;)*) => {
+        /// Every route: method and path. `ANY` stands for the methods that `secret_url` tells apart.
+        pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path),)*];
+
+        fn handlers() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
+            vec![$(($path, routes!(@ $method $handler)),)*]
+        }
+    };
+    (@ GET $handler:path) => { get($handler) };
+    (@ POST $handler:path) => { post($handler) };
+    (@ DELETE $handler:path) => { delete($handler) };
+    (@ ANY $handler:path) => { any($handler) };
+}
+
+routes! {
+    GET    "/healthz"                                      => health::healthz;
+    GET    "/readyz"                                       => health::readyz;
+    GET    "/openapi.json"                                 => openapi::document;
+
+    GET    "/v1/me/organisation-memberships"               => me::memberships;
+    GET    "/v1/regions"                                   => regions::list;
+    GET    "/v1/regions/{region}"                          => regions::read;
+
+    GET    "/v1/secrets/{region}/secrets"                  => secrets::list;
+    POST   "/v1/secrets/{region}/secrets"                  => secrets::create;
+    ANY    "/v1/secrets/{region}/secret"                   => secrets::at_path;
+    ANY    "/v1/secrets/{region}/secret{*tail}"            => secrets::at_path;
+
+    GET    "/v1/kms/summary"                               => kms::summary;
+    GET    "/v1/kms/{region}/keys"                         => kms::list;
+    POST   "/v1/kms/{region}/keys"                         => kms::create;
+    GET    "/v1/kms/{region}/keys/{key}"                   => kms::read;
+    DELETE "/v1/kms/{region}/keys/{key}"                   => kms::schedule_deletion;
+    DELETE "/v1/kms/{region}/keys/{key}/cancel-deletion"   => kms::cancel_deletion;
+    POST   "/v1/kms/{region}/keys/{key}/rotate"            => kms::rotate;
+    POST   "/v1/kms/{region}/keys/{key}/disable"           => kms::disable;
+    POST   "/v1/kms/{region}/keys/{key}/enable"            => kms::enable;
+    POST   "/v1/kms/{region}/keys/{key}/encrypt"           => kms::encrypt;
+    POST   "/v1/kms/{region}/keys/{key}/decrypt"           => kms::decrypt;
+
+    GET    "/v1/audit"                                     => audit::search;
+}
+
+/// The routes, ready to serve.
+pub fn router(app: Arc<App>) -> Router {
+    handlers()
+        .into_iter()
+        .fold(Router::new(), |router, (path, handler)| router.route(path, handler))
+        .fallback(async || reply::message(Outcome::NotFound, "no such route"))
+        .method_not_allowed_fallback(async || {
+            reply::message(Outcome::WrongMethod, "method not allowed here")
+        })
+        .with_state(app)
+}
+
+/// Answers one request that came from `peer`. The order of layers: request id, limits on the head, route,
+/// caller, body, operation.
+pub async fn answer(app: &App, router: Router, peer: IpAddr, mut request: Request<Body>) -> Reply {
+    // Joining an endpoint that ends with `/` and a path that begins with one gives `//` (section 1.1).
+    if let Some(path) =
+        request.uri().path_and_query().filter(|path| path.as_str().starts_with("//"))
+        && let Ok(uri) = Uri::try_from(path.as_str().get(1..).unwrap_or_default())
+    {
+        *request.uri_mut() = uri;
+    }
+    let arrival = arrival(app, peer, &request);
+    let id = arrival.request_id.clone();
+    if let Some(refusal) = check_head(&request) {
+        return reply::finish(refusal, &id);
+    }
+    request.extensions_mut().insert(arrival);
+    let answered = AssertUnwindSafe(router.oneshot(request)).catch_unwind().await;
+    let reply = match answered {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(never)) => match never {},
+        Err(_) => reply::refusal(&Error::bug("a handler panicked")),
+    };
+    reply::finish(reply, &id)
+}
+
+fn arrival(app: &App, peer: IpAddr, request: &Request<Body>) -> Arrival {
+    let headers = request.headers();
+    let text =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let sent_id = text("x-request-id");
+    let keeps = (1..=128).contains(&sent_id.len())
+        && sent_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    Arrival {
+        at: app.clock.now(),
+        client: client_address::client_address(peer, headers, &app.config.trusted_proxies),
+        user_agent: text("user-agent").chars().take(256).collect(),
+        method: request.method().to_string(),
+        path: request.uri().path().to_owned(),
+        request_id: match keeps {
+            true => sent_id.to_owned(),
+            false => app.clock.fresh_id("req-").unwrap_or_default(),
+        },
+    }
+}
+
+/// Limits that hold before anything is parsed or authenticated.
+fn check_head(request: &Request<Body>) -> Option<Reply> {
+    let url = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let block = |headers: &HeaderMap| -> usize {
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+    };
+    if url > URL_BYTES_MAX {
+        Some(reply::message(Outcome::UrlTooLong, "URL is longer than 4 KiB"))
+    } else if block(request.headers()) > HEADER_BYTES_MAX {
+        Some(reply::message(Outcome::HeadersTooLarge, "header block is larger than 16 KiB"))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,198 @@
+//! The description of the API (OpenAPI 3.1), made from the handlers.
+
+use std::sync::OnceLock;
+
+use axum::body::Body;
+use serde_json::{Map, Value as Json, json};
+use utoipa::OpenApi;
+
+use super::reply::{self, Reply};
+use super::{audit, health, kms, me, regions, secrets};
+use crate::error::Outcome;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Coffer",
+        description = "Secrets Manager and KMS with IAM. Limits: body 256 KiB, URL 4 KiB, header block \
+            16 KiB, JSON depth 16. Errors are `{\"message\": …}`; every answer carries `X-Request-Id`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        health::healthz,
+        health::readyz,
+        document,
+        me::memberships,
+        regions::list,
+        regions::read,
+        secrets::list,
+        secrets::create,
+        secrets::read,
+        secrets::update,
+        secrets::delete,
+        secrets::set_policy,
+        secrets::put,
+        secrets::destroy_version,
+        secrets::reveal,
+        kms::summary,
+        kms::list,
+        kms::create,
+        kms::read,
+        kms::schedule_deletion,
+        kms::cancel_deletion,
+        kms::rotate,
+        kms::disable,
+        kms::enable,
+        kms::encrypt,
+        kms::decrypt,
+        audit::search,
+    ),
+    components(schemas(coffer_api::ErrorBody))
+)]
+struct Description;
+
+/// This description
+#[utoipa::path(get, path = "/openapi.json", tag = "Health",
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
+pub async fn document() -> Reply {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    let text = TEXT.get_or_init(|| describe().to_string());
+    reply::as_json(reply::with(Outcome::Ok, Body::from(text.as_str())))
+}
+
+/// The handlers' own descriptions, and what all of them share: parameters, errors, authentication.
+pub fn describe() -> Json {
+    let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+    document["components"]["securitySchemes"] = json!({
+        "token": {"type": "http", "scheme": "bearer", "description": "A personal access token (`tc_pat_…`)"}
+    });
+    let Some(paths) = document["paths"].as_object_mut() else {
+        return document;
+    };
+    for (path, item) in paths.iter_mut() {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            if let Some(operation) = operation.as_object_mut() {
+                complete(path, method, operation);
+            }
+        }
+    }
+    let by_query: Vec<_> = paths.iter().filter_map(|(path, item)| by_query(path, item)).collect();
+    paths.extend(by_query);
+    document
+}
+
+fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
+    let open = !path.starts_with("/v1/");
+    if open {
+        return;
+    }
+    let names_organisation =
+        path.starts_with("/v1/secrets") || path.starts_with("/v1/kms") || path == "/v1/audit";
+    let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+    if let Some(parameters) = parameters.as_array_mut() {
+        parameters.extend(shared_parameters(path, method, names_organisation));
+    }
+    let mut statuses = vec![400, 401, 403, 404, 405, 414, 429, 431, 503];
+    if operation.contains_key("requestBody") {
+        statuses.extend([409, 413, 415]);
+    }
+    if names_organisation {
+        statuses.push(412);
+    }
+    if let Some(responses) = operation.get_mut("responses").and_then(Json::as_object_mut) {
+        for status in statuses {
+            responses.entry(status.to_string()).or_insert_with(|| refusal(status));
+        }
+    }
+    operation.insert("security".into(), json!([{"token": []}]));
+    let id = format!("{method}{}", path.replace(['/', '{', '}'], "_"));
+    operation.insert("operationId".into(), Json::from(id));
+}
+
+fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<Json> {
+    let mut parameters = Vec::new();
+    let mut place = |name: &str, about: &str, schema: Json| {
+        if path.contains(&format!("{{{name}}}")) && !path.starts_with("/v1/regions") {
+            parameters.push(json!({
+                "name": name, "in": "path", "required": true, "description": about, "schema": schema
+            }));
+        }
+    };
+    place(
+        "region",
+        "Identity or slug of the region",
+        json!({"type": "string", "examples": ["nl-01"]}),
+    );
+    place("key", "Identity or slug of the key", json!({"type": "string", "minLength": 1}));
+    place(
+        "path",
+        "The secret's path. Its slashes may stand as they are or as `%2F`.",
+        secret_path_schema(),
+    );
+    if names_organisation {
+        let name = "X-Organisation-Identity";
+        parameters.push(header(name, true, "Identity or slug of the organisation"));
+        parameters.push(header("X-Project-Identity", false, "Identity or slug of a project"));
+    }
+    let tagged = path.contains("/secret/{path}") || path.contains("/keys/{key}");
+    if tagged && !path.ends_with("crypt") && !path.ends_with("/value") {
+        let condition = if method == "get" { "If-None-Match" } else { "If-Match" };
+        parameters.push(header(condition, false, "`\"<objectVersion>\"` or `*`"));
+    }
+    parameters
+}
+
+fn secret_path_schema() -> Json {
+    json!({
+        "type": "string", "minLength": 2, "maxLength": 512,
+        "pattern": r"^(/(?!\.\.?(/|$))[A-Za-z0-9_.+-]+)+$", "examples": ["/app/production/db/password"]
+    })
+}
+
+fn header(name: &str, required: bool, about: &str) -> Json {
+    json!({
+        "name": name, "in": "header", "required": required, "description": about,
+        "schema": {"type": "string"}
+    })
+}
+
+fn refusal(status: u16) -> Json {
+    let about = match status {
+        400 => "Malformed or invalid input, or the wrong state",
+        401 => "Credentials missing or not valid",
+        403 => "Feature off, permission denied, or denied by the access policy",
+        404 => "Not found, in this scope; for KMS also: permission denied",
+        405 => "Method not allowed here",
+        409 => "Exists already",
+        412 => "`If-Match` names another object version",
+        413 => "Body larger than 256 KiB",
+        414 => "URL longer than 4 KiB",
+        415 => "Body is not `application/json`",
+        429 => "Too many requests; see `Retry-After`",
+        431 => "Header block larger than 16 KiB",
+        _ => "KMS not available in the region, or the store cannot be written",
+    };
+    json!({
+        "description": about,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
+    })
+}
+
+/// The `?path=` form of an operation at a secret's path (section 14, 2).
+fn by_query(path: &str, item: &Json) -> Option<(String, Json)> {
+    let shorter = path.replace("/secret/{path}", "/secret");
+    if shorter == path {
+        return None;
+    }
+    let mut item = item.clone();
+    for operation in item.as_object_mut()?.values_mut() {
+        let id = format!("{}_by_query", operation["operationId"].as_str().unwrap_or_default());
+        operation["operationId"] = Json::from(id);
+        for parameter in operation["parameters"].as_array_mut()? {
+            if parameter["in"] == "path" && parameter["name"] == "path" {
+                parameter["in"] = Json::from("query");
+            }
+        }
+    }
+    Some((shorter, item))
+}

@@ -1,0 +1,174 @@
+//! Answers: the only file that knows status codes.
+
+use axum::body::Body;
+use axum::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, Response, StatusCode};
+use bytes::Bytes;
+use coffer_api::ErrorBody;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Outcome, Result};
+use crate::model::action::Action;
+
+pub type Reply = Response<Body>;
+
+/// The status of each outcome.
+pub fn status(outcome: Outcome) -> StatusCode {
+    match outcome {
+        Outcome::Ok => StatusCode::OK,
+        Outcome::Created => StatusCode::CREATED,
+        Outcome::Done => StatusCode::NO_CONTENT,
+        Outcome::Unchanged => StatusCode::NOT_MODIFIED,
+        Outcome::Invalid => StatusCode::BAD_REQUEST,
+        Outcome::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Outcome::Denied => StatusCode::FORBIDDEN,
+        Outcome::NotFound => StatusCode::NOT_FOUND,
+        Outcome::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Outcome::Conflict => StatusCode::CONFLICT,
+        Outcome::Precondition => StatusCode::PRECONDITION_FAILED,
+        Outcome::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Outcome::UrlTooLong => StatusCode::URI_TOO_LONG,
+        Outcome::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Outcome::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        Outcome::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Outcome::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        Outcome::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The outcomes of a status, for searching the audit log by it.
+pub fn outcomes_of(code: u16) -> Vec<Outcome> {
+    let all = Outcome::ALL.iter().map(|(outcome, _)| *outcome);
+    all.filter(|outcome| status(*outcome).as_u16() == code).collect()
+}
+
+/// The answer of an action: its success with the body that `body` makes, or its refusal.
+pub fn of<T, B: Serialize>(action: Action, result: Result<T>, body: impl FnOnce(T) -> B) -> Reply {
+    match result {
+        Ok(value) => json(action.rule().success, &body(value)),
+        Err(error) => refusal(&error),
+    }
+}
+
+/// As [`of`], with the object version as `ETag`.
+pub fn tagged<T, B: Serialize>(
+    action: Action,
+    result: Result<T>,
+    version: impl FnOnce(&T) -> i64,
+    body: impl FnOnce(T) -> B,
+) -> Reply {
+    let tag = result.as_ref().ok().map(version);
+    let mut reply = of(action, result, body);
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&format!("\"{tag}\"")).ok()) {
+        reply.headers_mut().insert(ETAG, tag);
+    }
+    reply
+}
+
+/// The answer of an action that has nothing to say.
+pub fn empty(action: Action, result: Result<()>) -> Reply {
+    match result {
+        Ok(()) => with(action.rule().success, Body::empty()),
+        Err(error) => refusal(&error),
+    }
+}
+
+/// A JSON body, zeroed once it is sent: it may hold a revealed value.
+pub fn json(outcome: Outcome, body: &impl Serialize) -> Reply {
+    // Counted first, because a buffer that grows leaves copies of what it held behind.
+    let mut counter = Counter(0);
+    if serde_json::to_writer(&mut counter, body).is_err() {
+        return refusal(&Error::bug("an answer cannot be written as JSON"));
+    }
+    let mut text = Zeroizing::new(Vec::with_capacity(counter.0));
+    if serde_json::to_writer(&mut *text, body).is_err() {
+        return refusal(&Error::bug("an answer cannot be written as JSON"));
+    }
+    as_json(with(outcome, Body::from(Bytes::from_owner(text))))
+}
+
+/// Marks a body as JSON.
+pub fn as_json(mut reply: Reply) -> Reply {
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}
+
+/// The answer to a call that did not succeed. Logs what only the operator may know.
+pub fn refusal(error: &Error) -> Reply {
+    match error.outcome() {
+        Outcome::Failed => tracing::error!(cause = error.cause(), "call failed"),
+        Outcome::Unavailable => tracing::warn!(cause = error.cause(), "call not served"),
+        _ => {}
+    }
+    if matches!(error, Error::Unchanged) {
+        return with(Outcome::Unchanged, Body::empty());
+    }
+    let mut reply = message(error.outcome(), error.message());
+    let headers = reply.headers_mut();
+    match error {
+        Error::Unauthenticated { .. } => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Error::TooMany { retry_after_seconds } => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_seconds));
+        }
+        Error::Unavailable { .. } => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+    reply
+}
+
+/// A refusal of HTTP itself, before any operation: 405, 414, 431, unknown routes.
+pub fn message(outcome: Outcome, message: impl Into<String>) -> Reply {
+    json(outcome, &ErrorBody { message: message.into() })
+}
+
+/// 405, with the methods that would do.
+pub fn wrong_method(allowed: &str) -> Reply {
+    let mut reply =
+        message(Outcome::WrongMethod, format!("method not allowed here; allowed: {allowed}"));
+    if let Ok(allowed) = HeaderValue::from_str(allowed) {
+        reply.headers_mut().insert(ALLOW, allowed);
+    }
+    reply
+}
+
+/// A reply with a body of any kind.
+pub fn with(outcome: Outcome, body: Body) -> Reply {
+    let mut reply = Response::new(body);
+    *reply.status_mut() = status(outcome);
+    reply
+}
+
+/// What every answer carries.
+pub fn finish(mut reply: Reply, request_id: &str) -> Reply {
+    let headers: &mut HeaderMap = reply.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        HeaderName::from_static("x-content-type-options"),
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    reply
+}
+
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

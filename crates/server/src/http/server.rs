@@ -1,0 +1,77 @@
+//! The listening side: accepts, bounds, serves, drains.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::app::App;
+
+/// Bytes of a request's head that are buffered at most; smaller limits are told in `http/mod.rs`.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Serves `listener` until `stop` changes, then lets running requests end.
+pub async fn serve(
+    app: Arc<App>,
+    router: Router,
+    listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
+) {
+    let limits = &app.config.limits;
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let graceful = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(limits.header_seconds))
+        .max_buf_size(HEAD_BYTES_MAX);
+    loop {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            _ = stop.changed() => break,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, mostly: wait for some to come back instead of spinning.
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let (app, router) = (app.clone(), router.clone());
+        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let (app, router) = (app.clone(), router.clone());
+            async move {
+                let request = request.map(Body::new);
+                Ok::<_, std::convert::Infallible>(
+                    super::answer(&app, router, peer.ip(), request).await,
+                )
+            }
+        });
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        #[expect(clippy::disallowed_methods, reason = "each connection is a task")]
+        tokio::spawn(async move {
+            // A client that breaks off is its own affair.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    let drained =
+        tokio::time::timeout(Duration::from_secs(limits.drain_seconds), graceful.shutdown());
+    if drained.await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+}

@@ -1,0 +1,138 @@
+//! Nouns of the model → bodies of the contract.
+
+use coffer_api as api;
+use coffer_api::Time;
+
+use crate::kms;
+use crate::model::event::Event;
+use crate::model::identity::{Organisation, Region, User};
+use crate::model::key::Key;
+use crate::model::secret::Version;
+use crate::secrets;
+
+pub fn time(micros: i64) -> Time {
+    Time::from_micros(micros)
+}
+
+pub fn region(region: &Region) -> api::Region {
+    api::Region {
+        identity: region.id.clone(),
+        name: region.name.clone(),
+        slug: region.slug.clone(),
+        description: region.description.clone(),
+        created_at: time(region.created_at),
+        updated_at: time(region.updated_at),
+        object_version: region.object_version,
+        labels: api::Map::new(),
+        annotations: api::Map::new(),
+    }
+}
+
+pub fn organisation(organisation: &Organisation) -> api::Organisation {
+    api::Organisation {
+        identity: organisation.id.clone(),
+        name: organisation.name.clone(),
+        slug: organisation.slug.clone(),
+        description: organisation.description.clone(),
+        labels: organisation.labels.clone(),
+        annotations: organisation.annotations.clone(),
+        created_at: time(organisation.created_at),
+        updated_at: time(organisation.updated_at),
+        object_version: organisation.object_version,
+    }
+}
+
+pub fn user(user: &User) -> api::AppUser {
+    api::AppUser {
+        subject: user.subject.clone(),
+        name: user.name.clone(),
+        email: user.email.clone(),
+        created_at: time(user.created_at),
+    }
+}
+
+pub fn key(key: Key) -> api::KmsKey {
+    api::KmsKey {
+        identity: key.id,
+        name: key.name,
+        slug: key.slug,
+        description: key.description,
+        labels: key.labels,
+        annotations: key.annotations,
+        project_id: Some(key.project).filter(|project| !project.is_empty()),
+        key_type: key.key_type.word().to_owned(),
+        status: key.status.word().to_owned(),
+        export_allowed: key.export_allowed,
+        imported: false,
+        key_rotation_enabled: key.rotation_enabled,
+        rotation_period_in_days: key.rotation_period_days,
+        latest_version: key.latest_version,
+        min_decryption_version: key.min_decryption_version,
+        versions: None,
+        deletion_scheduled_at: key.deletion_scheduled_at.map(time),
+        created_at: time(key.created_at),
+        updated_at: time(key.updated_at),
+        object_version: key.object_version,
+    }
+}
+
+pub fn key_view(view: kms::View) -> api::KmsKey {
+    let versions = view.versions.map(|versions| {
+        let version = |version: crate::model::key::KeyVersion| api::KmsKeyVersion {
+            version: version.version,
+            status: version.status,
+            created_at: time(version.created_at),
+        };
+        versions.into_iter().map(version).collect()
+    });
+    api::KmsKey { versions, ..key(view.key) }
+}
+
+pub fn secret(view: secrets::View) -> api::Secret {
+    let secret = view.secret;
+    let current = secret.current_version;
+    api::Secret {
+        path: secret.path,
+        description: secret.description,
+        labels: secret.labels,
+        annotations: secret.annotations,
+        created_at: time(secret.created_at),
+        updated_at: time(secret.updated_at),
+        kms_key: key(secret.key),
+        current_version: current,
+        object_version: secret.object_version,
+        last_accessed_at: secret.last_accessed_at.map(time),
+        region: region(&view.region),
+        access_policy: secret.access_policy,
+        versions: view
+            .versions
+            .map(|versions| versions.into_iter().map(|v| secret_version(&v, current)).collect()),
+    }
+}
+
+fn secret_version(version: &Version, current: i64) -> api::SecretVersion {
+    let status = if version.destroyed_at.is_some() { "destroyed" } else { "active" };
+    api::SecretVersion {
+        version: version.version,
+        status: status.to_owned(),
+        stage: (version.version == current).then(|| "current".to_owned()),
+        value_format: version.format.word().to_owned(),
+        created_at: time(version.created_at),
+        last_accessed_at: version.last_accessed_at.map(time),
+        destroyed_at: version.destroyed_at.map(time),
+    }
+}
+
+pub fn audit_context(event: Event, status: u16) -> api::AuditContext {
+    api::AuditContext {
+        client_ip: event.arrival.client.map(|ip| ip.to_string()).unwrap_or_default(),
+        user_agent: event.arrival.user_agent,
+        method: event.arrival.method,
+        path: event.arrival.path,
+        status,
+        duration: event.duration,
+        credentials_id: event.credential_id,
+        credentials_type: event.credential_kind,
+        request_id: event.arrival.request_id,
+    }
+}

@@ -1,0 +1,37 @@
+//! Operations on identities: what a caller may see of itself, and the regions everyone sees.
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::gate::{self, Ask, Subject};
+use crate::model::action::Action;
+use crate::model::caller::{Call, Principal};
+use crate::model::identity::{Membership, Region, User};
+
+/// The organisations that the calling user belongs to.
+pub async fn list_memberships(app: &Arc<App>, call: &Call) -> Result<(User, Vec<Membership>)> {
+    let ask = Ask { action: Action::ListMemberships, region: None, subject: Subject::None };
+    gate::read(app, call, ask, async move |tx, scope| {
+        let Principal::User { subject } = &scope.caller.principal else {
+            return Err(Error::denied("not a user"));
+        };
+        let user = tx.find_user(subject).await?.ok_or(Error::not_found("user"))?;
+        Ok((user, tx.list_memberships(subject).await?))
+    })
+    .await
+}
+
+/// All regions.
+pub async fn list_regions(app: &Arc<App>, call: &Call) -> Result<Vec<Region>> {
+    let ask = Ask { action: Action::ListRegions, region: None, subject: Subject::None };
+    let regions = app.directory.list_regions().await?;
+    gate::read(app, call, ask, async move |_, _| Ok(regions.to_vec())).await
+}
+
+/// One region by identity or slug.
+pub async fn read_region(app: &Arc<App>, call: &Call, reference: String) -> Result<Region> {
+    let ask = Ask { action: Action::ReadRegion, region: None, subject: Subject::None };
+    let found = app.directory.read_region(&reference).await;
+    gate::read(app, call, ask, async move |_, _| found.clone()).await
+}

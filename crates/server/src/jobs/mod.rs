@@ -1,0 +1,52 @@
+//! Work by the clock, through the same gate as everything else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::app::App;
+use crate::error::Result;
+use crate::gate;
+
+/// Starts the work that goes on until `stop` changes, and then once more.
+#[expect(clippy::disallowed_methods, reason = "this is where background work is started")]
+pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            let stopping = tokio::select! {
+                _ = second.tick() => false,
+                _ = stop.changed() => true,
+            };
+            app.auth_failures.shrink();
+            if let Err(error) = flush_last_access(&app).await {
+                tracing::warn!(cause = error.cause(), "last accesses are not written yet");
+            }
+            if stopping {
+                return;
+            }
+        }
+    })
+}
+
+/// Writes the last reveals, one row per secret and version. What cannot be written waits for the next time.
+pub async fn flush_last_access(app: &App) -> Result<()> {
+    let waiting = Arc::new(app.last_access.waiting());
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let rows = waiting.clone();
+    gate::keep_house(app, "", async move |tx| {
+        for (secret, accesses) in rows.iter() {
+            for (version, at) in &accesses.versions {
+                tx.touch_secret(&accesses.organisation, secret, *version, *at).await?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    app.last_access.written(&waiting);
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Root key → key version → data key → value. Plaintext key material never leaves this file.
+
+use std::sync::Arc;
+
+use coffer_crypto::{Cipher, Context, Key, Purpose, RootKey, SecretBytes};
+use quick_cache::sync::Cache;
+
+use crate::error::{Error, Result};
+use crate::model::key::WrappedKey;
+use crate::model::secret::{Address, Sealed};
+
+/// Key versions kept ready in memory; more are unwrapped again when they are needed.
+const READY_MAX: usize = 4096;
+
+/// The root key and the key versions that were unwrapped with it.
+pub struct Keyring {
+    root: RootKey,
+    /// Organisation, key, version → ready key.
+    ready: Cache<(String, String, i64), Arc<Key>>,
+}
+
+impl Keyring {
+    pub fn new(root: RootKey) -> Self {
+        Self { root, ready: Cache::new(READY_MAX) }
+    }
+
+    /// The public name of the root key.
+    pub fn fingerprint(&self) -> &str {
+        self.root.fingerprint()
+    }
+
+    /// Fresh material for a key version, wrapped; `key.material` is filled in.
+    pub fn mint(&self, key: &mut WrappedKey) -> Result<()> {
+        let material = key.key_type.cipher().generate()?;
+        key.material = self.root.wrap(&material_context(key), &material)?;
+        Ok(())
+    }
+
+    /// Seals a secret version's value under a fresh data key, and that under the key version.
+    pub fn seal_value(
+        &self,
+        key: &WrappedKey,
+        at: &Address,
+        version: i64,
+        value: &[u8],
+    ) -> Result<Sealed> {
+        let material = Cipher::Aes256Gcm.generate()?;
+        let data_key = Key::new(Cipher::Aes256Gcm, &material)?;
+        Ok(Sealed {
+            value: data_key.seal(&value_context(Purpose::Value, at, version), value)?,
+            wrapped_data_key: self
+                .ready(key)?
+                .seal(&value_context(Purpose::DataKey, at, version), material.expose())?,
+        })
+    }
+
+    /// Opens what [`Keyring::seal_value`] sealed, for the same address and version only.
+    pub fn open_value(
+        &self,
+        key: &WrappedKey,
+        at: &Address,
+        version: i64,
+        sealed: &Sealed,
+    ) -> Result<SecretBytes> {
+        let material = self
+            .ready(key)?
+            .open(&value_context(Purpose::DataKey, at, version), &sealed.wrapped_data_key)?;
+        let data_key = Key::new(Cipher::Aes256Gcm, &material)?;
+        Ok(data_key.open(&value_context(Purpose::Value, at, version), &sealed.value)?)
+    }
+
+    /// Seals a caller's plaintext, bound to the key version and the caller's own context.
+    pub fn encrypt(&self, key: &WrappedKey, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>> {
+        Ok(self.ready(key)?.seal(&encrypt_context(key, context), plaintext)?)
+    }
+
+    /// Opens what [`Keyring::encrypt`] sealed. The caller's ciphertext is to blame when it does not open.
+    pub fn decrypt(&self, key: &WrappedKey, context: &[u8], sealed: &[u8]) -> Result<SecretBytes> {
+        self.ready(key)?
+            .open(&encrypt_context(key, context), sealed)
+            .map_err(|_| Error::invalid("ciphertext", "does not open with this key and context"))
+    }
+
+    /// Drops a key's material from memory.
+    pub fn forget(&self, organisation: &str, key: &str) {
+        self.ready.retain(|(o, k, _), _| o != organisation || k != key);
+    }
+
+    fn ready(&self, key: &WrappedKey) -> Result<Arc<Key>> {
+        let name = (key.organisation.clone(), key.key.clone(), key.version);
+        self.ready.get_or_insert_with(&name, || {
+            let material = self.root.unwrap(&material_context(key), &key.material)?;
+            Ok(Arc::new(Key::new(key.key_type.cipher(), &material)?))
+        })
+    }
+}
+
+fn material_context(key: &WrappedKey) -> Context {
+    Context::new(Purpose::KeyMaterial)
+        .text(&key.organisation)
+        .text(&key.region)
+        .text(&key.project)
+        .text(&key.key)
+        .text(key.key_type.word())
+        .number(key.version)
+}
+
+fn value_context(purpose: Purpose, at: &Address, version: i64) -> Context {
+    Context::new(purpose)
+        .text(&at.organisation)
+        .text(&at.region)
+        .text(&at.project)
+        .text(at.path.as_str())
+        .number(version)
+}
+
+fn encrypt_context(key: &WrappedKey, context: &[u8]) -> Context {
+    Context::new(Purpose::KmsEncrypt)
+        .text(&key.organisation)
+        .text(&key.region)
+        .text(&key.project)
+        .text(&key.key)
+        .number(key.version)
+        .bytes(context)
+}

@@ -1,0 +1,189 @@
+//! Summary, create, list, read.
+
+use std::sync::Arc;
+
+use coffer_api::CreateKeyRequest;
+
+use super::{Named, View, unfilled, view};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::gate::{self, Ask, Subject};
+use crate::model::action::{Action, Feature};
+use crate::model::caller::{Call, Standing};
+use crate::model::decide::{Target, allows};
+use crate::model::identity::Region;
+use crate::model::key::{Key, KeyStatus, KeyType};
+use crate::model::limits;
+use crate::model::precondition::Precondition;
+use crate::store::{KeyFilter, NewKey};
+
+/// A region and how many keys of the scope it has: active, disabled, pending deletion.
+pub struct RegionSummary {
+    pub region: Region,
+    pub counts: [i64; 3],
+}
+
+/// Whether KMS is on for the organisation, and its regions.
+pub async fn summary(app: &Arc<App>, call: &Call) -> Result<(bool, Vec<RegionSummary>)> {
+    let ask = Ask { action: Action::KmsSummary, region: None, subject: Subject::None };
+    let enabled = match &call.caller.standing {
+        Standing::Member(organisation) => organisation.has(Feature::Kms),
+        Standing::Stranger | Standing::Unnamed => false,
+    };
+    let regions = app.directory.list_regions().await?;
+    let counts =
+        gate::read(app, call, ask, async move |tx, scope| tx.count_keys(&scope.project).await)
+            .await?;
+    if !enabled {
+        return Ok((false, Vec::new()));
+    }
+    let count = |region: &Region, status| {
+        let here = counts.iter().filter(|(id, s, _)| *id == region.id && *s == status);
+        here.map(|(_, _, count)| count).sum()
+    };
+    let statuses = [KeyStatus::Active, KeyStatus::Disabled, KeyStatus::PendingDeletion];
+    let summaries = regions.iter().map(|region| RegionSummary {
+        region: region.clone(),
+        counts: statuses.map(|status| count(region, status)),
+    });
+    Ok((true, summaries.collect()))
+}
+
+/// Makes a key with its version 1.
+pub async fn create(
+    app: &Arc<App>,
+    call: &Call,
+    region: String,
+    body: Result<CreateKeyRequest>,
+) -> Result<View> {
+    // The identity is chosen first, so that the record of the creation names the key.
+    let id = app.clock.fresh_id("kms-")?;
+    let ask = Ask { action: Action::CreateKey, region: Some(region), subject: Subject::Key(id) };
+    let shared = app.clone();
+    gate::write(app, call, ask, async move |tx, scope| {
+        let body = body.as_ref().map_err(Clone::clone)?;
+        let key = new_key(body, &scope.subject, &scope.project, shared.clock.now())?;
+        let mut version = unfilled(scope, &key, 1);
+        shared.keyring.mint(&mut version)?;
+        let new = NewKey { region: scope.region_id(), key: &key, material: &version.material };
+        tx.insert_key(&new).await?;
+        view(tx, scope).await
+    })
+    .await
+}
+
+/// Checks a new key against section 3.5.
+fn new_key(body: &CreateKeyRequest, id: &str, project: &str, now: i64) -> Result<Key> {
+    let name = body.name.trim();
+    let description = body.description.clone().unwrap_or_default();
+    let labels = body.labels.clone().unwrap_or_default();
+    let annotations = body.annotations.clone().unwrap_or_default();
+    if name.is_empty() || name.chars().count() > limits::KEY_NAME_CHARS_MAX {
+        return Err(Error::invalid("name", "must have 1 to 255 characters"));
+    }
+    let slug = coffer_api::slug_of(name);
+    if slug.is_empty() {
+        return Err(Error::invalid("name", "needs at least one letter or digit"));
+    }
+    if coffer_api::is_identity(&slug) {
+        return Err(Error::invalid("name", "reads as an identity"));
+    }
+    limits::check_description(&description)?;
+    limits::check_labels(&labels)?;
+    limits::check_annotations(&annotations)?;
+    let key_type = match body.key_type.as_deref() {
+        None | Some("") => KeyType::Aes256Gcm,
+        Some(word) => KeyType::from_word(word).ok_or_else(|| {
+            let known: Vec<_> = KeyType::ALL.iter().map(|(_, word)| *word).collect();
+            Error::invalid("keyType", format!("must be one of {}", known.join(", ")))
+        })?,
+    };
+    let rotation_enabled = body.key_rotation_enabled.unwrap_or_default();
+    match body.rotation_period_in_days {
+        Some(days) if !(1..=limits::ROTATION_DAYS_MAX).contains(&days) => {
+            return Err(Error::invalid("rotationPeriodInDays", "must be 1 to 3650"));
+        }
+        None if rotation_enabled => {
+            return Err(Error::invalid("rotationPeriodInDays", "is needed when rotation is on"));
+        }
+        _ => {}
+    }
+    Ok(Key {
+        id: id.to_owned(),
+        project: project.to_owned(),
+        name: name.to_owned(),
+        slug,
+        description,
+        labels,
+        annotations,
+        key_type,
+        status: KeyStatus::Active,
+        export_allowed: body.export_allowed.unwrap_or_default(),
+        rotation_enabled,
+        rotation_period_days: body.rotation_period_in_days,
+        latest_version: 1,
+        min_decryption_version: 1,
+        deletion_scheduled_at: None,
+        created_at: now,
+        updated_at: now,
+        object_version: 1,
+    })
+}
+
+/// A page of keys, as it was asked for.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub filter: KeyFilter,
+    pub limit: Option<usize>,
+    /// The identity after which the page begins.
+    pub after: String,
+}
+
+/// The keys of a scope that the caller may list, and the identity to go on after.
+pub async fn list(
+    app: &Arc<App>,
+    call: &Call,
+    region: String,
+    query: Result<Query>,
+) -> Result<(Vec<Key>, Option<String>)> {
+    const STEP: i64 = 256;
+    let ask = Ask { action: Action::ListKeys, region: Some(region), subject: Subject::None };
+    gate::read(app, call, ask, async move |tx, scope| {
+        let query = query.as_ref().map_err(Clone::clone)?;
+        let (mut keys, mut after) = (Vec::new(), query.after.clone());
+        loop {
+            let place = (scope.region_id(), scope.project.as_str());
+            let step = tx.list_keys(place, &query.filter, &after, STEP).await?;
+            let Some(last) = step.last() else {
+                return Ok((keys, None));
+            };
+            let last = last.id.clone();
+            for key in step {
+                if query.limit.is_some_and(|limit| keys.len() == limit) {
+                    return Ok((keys, Some(after)));
+                }
+                after.clone_from(&key.id);
+                if allows(&scope.caller.grants, Action::ListKeys, Target::One(&key.id)) {
+                    keys.push(key);
+                }
+            }
+            after = last;
+        }
+    })
+    .await
+}
+
+/// One key with its versions.
+pub async fn read(
+    app: &Arc<App>,
+    call: &Call,
+    named: Named,
+    precondition: Precondition,
+) -> Result<View> {
+    gate::read(app, call, named.ask(Action::ReadKey), async move |tx, scope| {
+        let view = view(tx, scope).await?;
+        precondition.check_read(view.key.object_version)?;
+        Ok(view)
+    })
+    .await
+}

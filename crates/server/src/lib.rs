@@ -1,0 +1,78 @@
+//! Coffer's service: secrets, keys, authorisation and audit over HTTP.
+//!
+//! | room | what it is for |
+//! | --- | --- |
+//! | [`gate`] | the one door: admit, begin, operate, audit, commit |
+//! | [`model`] | nouns and rules, pure |
+//! | [`store`] | rows, and the only SQL |
+//! | [`keyring`] | root key → key version → data key → value |
+//! | [`directory`] | token → caller with compiled grants, in memory |
+//! | [`auth`] | who is calling |
+//! | [`secrets`], [`kms`], [`iam`], [`audit`], [`platform`] | operations |
+//! | [`http`] | HTTP in, HTTP out |
+//! | [`jobs`] | work by the clock |
+//! | [`app`], [`config`], [`clock`], [`error`], [`custody`], [`dev`] | what requests share, settings, time, failures, root key, first start |
+
+pub mod app;
+pub mod audit;
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod custody;
+pub mod dev;
+pub mod directory;
+pub mod error;
+pub mod gate;
+pub mod http;
+pub mod iam;
+pub mod jobs;
+pub mod keyring;
+pub mod kms;
+pub mod model;
+pub mod platform;
+pub mod secrets;
+pub mod store;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use app::App;
+use clock::Clock;
+use config::Config;
+use custody::WhenMissing;
+use keyring::Keyring;
+use store::Store;
+
+/// Opens the data folder of `config`: root key, store, regions.
+pub async fn open(config: Config, missing: WhenMissing) -> anyhow::Result<Arc<App>> {
+    custody::prepare_folder(&config.data)?;
+    let root = custody::root_key(&config.data, missing)?;
+    let store = Store::open(&config.data)?;
+    let app = App::new(store, Keyring::new(root), Clock::System, config);
+    platform::check_root_key(&app).await?;
+    platform::configure_regions(&app, &app.config.regions).await?;
+    Ok(app)
+}
+
+/// Serves the listeners until `shutdown` is ready, then drains, writes what waits and closes the store.
+pub async fn serve(app: Arc<App>, listeners: Vec<TcpListener>, shutdown: impl Future<Output = ()>) {
+    let (stop, stopped) = watch::channel(false);
+    let jobs = jobs::start(app.clone(), stopped.clone());
+    let router = http::router(app.clone());
+    let servers = listeners.into_iter().map(|listener| {
+        #[expect(clippy::disallowed_methods, reason = "each listener is a task")]
+        tokio::spawn(http::server::serve(app.clone(), router.clone(), listener, stopped.clone()))
+    });
+    let servers: Vec<_> = servers.collect();
+    shutdown.await;
+    tracing::info!("stopping");
+    let _ = stop.send(true);
+    for server in servers {
+        let _ = server.await;
+    }
+    let _ = jobs.await;
+    app.store.close();
+}

@@ -1,0 +1,132 @@
+//! `cofferd`: reads the command line and runs one command.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use coffer_server::config::Config;
+use coffer_server::custody::WhenMissing;
+use coffer_server::platform::{self, Founding};
+use coffer_server::{dev, open, serve};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Coffer: a Secrets Manager with its own KMS and IAM.
+#[derive(Parser)]
+#[command(name = "cofferd", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make what is missing and serve: everything on one machine, for trying and developing.
+    Dev {
+        /// Address and port to listen on; port 0 picks a free one.
+        #[arg(long, default_value = "127.0.0.1:8200")]
+        listen: SocketAddr,
+        /// Folder of the store and the root key.
+        #[arg(long, default_value = "coffer-data")]
+        data: PathBuf,
+    },
+    /// Serve an existing store.
+    Serve {
+        /// TOML file with the settings.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Make the first organisation on an empty store, and print its owner's token once.
+    Bootstrap {
+        /// TOML file with the settings.
+        #[arg(long)]
+        config: PathBuf,
+        /// Slug of the organisation, of `a-z 0-9 -`.
+        #[arg(long)]
+        organisation: String,
+        /// E-mail address of its owner.
+        #[arg(long)]
+        owner: String,
+    },
+}
+
+fn main() -> Result<()> {
+    forbid_core_dumps()?;
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(Arguments::parse().command))
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Dev { listen, data } => {
+            let app = open(Config::dev(listen, data.clone()), WhenMissing::Make).await?;
+            let listeners = listen_on(&app.config.listen).await?;
+            let listening = listeners.first().context("no listener")?.local_addr()?;
+            dev::prepare(&app, &data, listening).await?;
+            say(&dev::welcome(&data, listening))?;
+            serve(app, listeners, asked_to_stop()?).await;
+        }
+        Command::Serve { config } => {
+            let app = open(Config::load(&config)?, WhenMissing::Refuse).await?;
+            let listeners = listen_on(&app.config.listen).await?;
+            for listener in &listeners {
+                say(&format!("Coffer listens on http://{}\n", listener.local_addr()?))?;
+            }
+            serve(app, listeners, asked_to_stop()?).await;
+        }
+        Command::Bootstrap { config, organisation, owner } => {
+            let app = open(Config::load(&config)?, WhenMissing::Make).await?;
+            let founding = Founding { organisation, owner_email: owner };
+            let founded = platform::found(&app, &founding).await?;
+            app.store.close();
+            // The one place that prints a token: nobody else will ever see it again.
+            say(&format!(
+                "organisation {}\ntoken {}\n",
+                founded.organisation,
+                founded.token.as_str()
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+async fn listen_on(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = TcpListener::bind(address).await;
+        listeners.push(listener.with_context(|| format!("cannot listen on {address}"))?);
+    }
+    Ok(listeners)
+}
+
+/// Ready at SIGTERM or Ctrl-C.
+fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// SECURITY: key material must not end up in a core file, nor be readable by a debugger of the same user.
+fn forbid_core_dumps() -> Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}

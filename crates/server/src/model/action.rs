@@ -1,0 +1,217 @@
+//! Every action: its name in the audit log, the permission it needs, the gates before it. One table.
+
+use std::fmt;
+
+use crate::error::Outcome;
+
+/// What a rule can grant. The coarse words are those of section 4.1, the others those of 2.9 and 3.16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    Create,
+    Read,
+    Update,
+    Delete,
+    List,
+    GetSecretValue,
+    PutSecretValue,
+    Encrypt,
+    Decrypt,
+    Sign,
+    Verify,
+    Hmac,
+    VerifyHmac,
+    Rotate,
+    Export,
+}
+
+impl Permission {
+    pub const ALL: [(Self, &'static str); 15] = [
+        (Self::Create, "create"),
+        (Self::Read, "read"),
+        (Self::Update, "update"),
+        (Self::Delete, "delete"),
+        (Self::List, "list"),
+        (Self::GetSecretValue, "getSecretValue"),
+        (Self::PutSecretValue, "putSecretValue"),
+        (Self::Encrypt, "encrypt"),
+        (Self::Decrypt, "decrypt"),
+        (Self::Sign, "sign"),
+        (Self::Verify, "verify"),
+        (Self::Hmac, "hmac"),
+        (Self::VerifyHmac, "verify-hmac"),
+        (Self::Rotate, "rotate"),
+        (Self::Export, "export"),
+    ];
+
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(known, _)| *known == self).map_or("", |(_, word)| word)
+    }
+}
+
+/// A set of permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Permissions(u32);
+
+impl Permissions {
+    pub const EVERY: Self = Self(u32::MAX);
+
+    /// Reads the words of a rule; `*` is all of them, unknown words grant nothing.
+    pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        words.into_iter().fold(Self::default(), |set, word| match word {
+            "*" => Self::EVERY,
+            _ => Permission::ALL
+                .iter()
+                .find(|(_, known)| *known == word)
+                .map_or(set, |(permission, _)| Self(set.0 | 1 << *permission as u32)),
+        })
+    }
+
+    pub fn contains(self, permission: Permission) -> bool {
+        self.0 & (1 << permission as u32) != 0
+    }
+}
+
+/// What kind of thing an action is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    Secret,
+    KmsKey,
+    AuditLog,
+    Region,
+    Organisation,
+    Caller,
+}
+
+impl Resource {
+    /// The name in rules and in the audit log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::KmsKey => "kms_key",
+            Self::AuditLog => "audit_log",
+            Self::Region => "region",
+            Self::Organisation => "organisation",
+            Self::Caller => "caller",
+        }
+    }
+}
+
+/// A feature that an organisation has or has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    Secrets,
+    Kms,
+}
+
+/// Who may call, before any grant is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Anyone with a valid credential, no organisation named.
+    Authenticated,
+    /// Members of the named organisation.
+    Members,
+    /// Members with one of the permissions.
+    Holders(&'static [Permission]),
+}
+
+/// How a missing grant is told: secrets say so, KMS hides the key (contract, section 13, D6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    Denied,
+    NotFound,
+}
+
+/// One row of the table.
+pub struct Rule {
+    pub name: &'static str,
+    pub resource: Resource,
+    pub audience: Audience,
+    pub features: &'static [Feature],
+    pub refusal: Refusal,
+    pub success: Outcome,
+}
+
+macro_rules! actions {
+    ($($action:ident $name:literal $resource:ident $audience:expr, $features:ident, $refusal:ident, $success:ident;)*) => {
+        /// Everything that can be asked of the service; each route maps to exactly one.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Action { $($action,)* }
+
+        impl Action {
+            pub const ALL: &[Self] = &[$(Self::$action,)*];
+
+            pub fn rule(self) -> &'static Rule {
+                match self { $(Self::$action => &Rule {
+                    name: $name,
+                    resource: Resource::$resource,
+                    audience: $audience,
+                    features: $features,
+                    refusal: Refusal::$refusal,
+                    success: Outcome::$success,
+                },)* }
+            }
+        }
+    };
+}
+
+use Audience::{Authenticated, Holders, Members};
+use Permission::{
+    Create, Decrypt, Delete, Encrypt, GetSecretValue, List, PutSecretValue, Read, Rotate, Update,
+};
+
+const NONE: &[Feature] = &[];
+const KMS: &[Feature] = &[Feature::Kms];
+/// INVARIANT: `secrets` comes first, so that its message wins when both gates are off (section 9).
+const SECRETS: &[Feature] = &[Feature::Secrets, Feature::Kms];
+
+actions! {
+    ListSecrets     "secrets.list"            Secret   Holders(&[List]),             SECRETS, Denied, Ok;
+    CreateSecret    "secrets.create"          Secret   Holders(&[Create]),           SECRETS, Denied, Created;
+    ReadSecret      "secrets.get"             Secret   Holders(&[Read]),             SECRETS, Denied, Ok;
+    UpdateSecret    "secrets.update"          Secret   Holders(&[Update]),           SECRETS, Denied, Ok;
+    SetPolicy       "secrets.policy.update"   Secret   Holders(&[Update]),           SECRETS, Denied, Ok;
+    ClearPolicy     "secrets.policy.clear"    Secret   Holders(&[Update]),           SECRETS, Denied, Ok;
+    PutSecretValue  "secrets.putSecretValue"  Secret   Holders(&[PutSecretValue]),   SECRETS, Denied, Ok;
+    GetSecretValue  "secrets.getSecretValue"  Secret   Holders(&[GetSecretValue]),   SECRETS, Denied, Ok;
+    DestroyVersion  "secrets.version.destroy" Secret   Holders(&[Delete]),           SECRETS, Denied, Done;
+    DeleteSecret    "secrets.delete"          Secret   Holders(&[Delete]),           SECRETS, Denied, Done;
+
+    KmsSummary      "kms.summary"             KmsKey   Members,                      NONE, NotFound, Ok;
+    ListKeys        "kms.list"                KmsKey   Holders(&[List]),             KMS, NotFound, Ok;
+    CreateKey       "kms.create"              KmsKey   Holders(&[Create]),           KMS, NotFound, Created;
+    ReadKey         "kms.get"                 KmsKey   Holders(&[Read]),             KMS, NotFound, Ok;
+    Encrypt         "kms.encrypt"             KmsKey   Holders(&[Encrypt, Update]),  KMS, NotFound, Ok;
+    Decrypt         "kms.decrypt"             KmsKey   Holders(&[Decrypt, Update]),  KMS, NotFound, Ok;
+    RotateKey       "kms.rotate"              KmsKey   Holders(&[Rotate, Update]),   KMS, NotFound, Ok;
+    DisableKey      "kms.disable"             KmsKey   Holders(&[Delete]),           KMS, NotFound, Ok;
+    EnableKey       "kms.enable"              KmsKey   Holders(&[Delete]),           KMS, NotFound, Ok;
+    DeleteKey       "kms.delete"              KmsKey   Holders(&[Delete]),           KMS, NotFound, Ok;
+    CancelDeletion  "kms.cancel-deletion"     KmsKey   Holders(&[Delete]),           KMS, NotFound, Ok;
+
+    ListAudit       "audit.list"              AuditLog Holders(&[List, Read]),       NONE, Denied, Ok;
+    ListRegions     "regions.list"            Region   Authenticated,                NONE, Denied, Ok;
+    ReadRegion      "regions.get"             Region   Authenticated,                NONE, Denied, Ok;
+    ListMemberships "me.memberships.list"     Caller   Authenticated,                NONE, Denied, Ok;
+    FailAuth        "auth.failure"            Caller   Authenticated,                NONE, Denied, Ok;
+    Bootstrap       "platform.bootstrap"      Organisation Authenticated,            NONE, Denied, Created;
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.rule().name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_make_sets() {
+        let set = Permissions::from_words(["read", "getSecretValue", "nonsense"]);
+        assert!(set.contains(Permission::Read) && set.contains(Permission::GetSecretValue));
+        assert!(!set.contains(Permission::List) && !set.contains(Permission::Create));
+        assert!(Permission::ALL.iter().all(|(p, _)| Permissions::from_words(["*"]).contains(*p)));
+        assert_eq!(Permissions::from_words(["READ", "Read"]), Permissions::default());
+    }
+}

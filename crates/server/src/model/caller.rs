@@ -1,0 +1,99 @@
+//! Who is calling, and how: made by `auth`, looked at by the gate.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::decide::Grant;
+use super::identity::Organisation;
+
+/// Whoever acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    User { subject: String },
+    System { reason: &'static str },
+}
+
+/// The credential that was shown: what it is, never its text.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    pub id: String,
+    pub kind: &'static str,
+}
+
+/// Where the caller stands towards the organisation that the call names.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    /// The call names no organisation.
+    Unnamed,
+    /// There is no such organisation, or the caller does not belong to it: nobody can tell which.
+    Stranger,
+    Member(Box<Organisation>),
+}
+
+/// A team that the caller is in.
+#[derive(Debug, Clone)]
+pub struct Team {
+    pub id: String,
+    pub slug: String,
+}
+
+/// An authenticated caller with everything the decision needs.
+///
+/// SECURITY: only `auth` and `jobs` make one; `clippy.toml` refuses [`Caller::new`] elsewhere.
+#[derive(Debug)]
+pub struct Caller {
+    pub principal: Principal,
+    pub credential: Credential,
+    pub standing: Standing,
+    pub teams: Vec<Team>,
+    pub grants: Vec<Grant>,
+}
+
+impl Caller {
+    pub fn new(
+        principal: Principal,
+        credential: Credential,
+        standing: Standing,
+        teams: Vec<Team>,
+        grants: Vec<Grant>,
+    ) -> Self {
+        Self { principal, credential, standing, teams, grants }
+    }
+}
+
+/// One call: the caller and how the call came.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub caller: Arc<Caller>,
+    pub arrival: Arrival,
+    /// The project the call names, by identity or slug.
+    pub project: Option<String>,
+}
+
+/// How a call came, before anybody knows who it is.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Microseconds since 1970.
+    pub at: i64,
+    /// `None` when a trusted proxy sent an address that cannot be read.
+    pub client: Option<IpAddr>,
+    pub user_agent: String,
+    pub method: String,
+    /// URL path, without the query.
+    pub path: String,
+    pub request_id: String,
+}
+
+impl Arrival {
+    /// How work by the clock arrives.
+    pub fn system(at: i64) -> Self {
+        Self {
+            at,
+            client: None,
+            user_agent: String::new(),
+            method: String::new(),
+            path: String::new(),
+            request_id: String::new(),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Organisations, people, regions, projects.
+
+use coffer_api::Map;
+
+use super::action::Feature;
+
+/// A tenant.
+#[derive(Debug, Clone)]
+pub struct Organisation {
+    pub id: String,
+    pub slug: String,
+    pub name: String,
+    pub description: String,
+    pub labels: Map,
+    pub annotations: Map,
+    pub secrets_gate: bool,
+    pub kms_gate: bool,
+    pub projects_gate: bool,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub object_version: i64,
+}
+
+impl Organisation {
+    pub fn has(&self, feature: Feature) -> bool {
+        match feature {
+            Feature::Secrets => self.secrets_gate,
+            Feature::Kms => self.kms_gate,
+        }
+    }
+}
+
+/// A person.
+#[derive(Debug, Clone)]
+pub struct User {
+    pub subject: String,
+    pub name: String,
+    pub email: String,
+    pub created_at: i64,
+}
+
+/// What a member is in an organisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberRole {
+    Owner,
+    Member,
+}
+
+impl MemberRole {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Owner => "OWNER",
+            Self::Member => "MEMBER",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Owner, Self::Member].into_iter().find(|role| role.word() == word)
+    }
+}
+
+/// A user's place in an organisation.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    pub id: String,
+    pub role: MemberRole,
+    pub created_at: i64,
+    pub organisation: Organisation,
+}
+
+/// A region. `kms` tells whether keys can be used there.
+#[derive(Debug, Clone)]
+pub struct Region {
+    pub id: String,
+    pub slug: String,
+    pub name: String,
+    pub description: String,
+    pub kms: bool,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub object_version: i64,
+}
+
+/// A project, as far as scoping needs it.
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub id: String,
+    pub slug: String,
+}

@@ -1,0 +1,70 @@
+//! Every fixed limit, in one place (contract, sections 2.6, 3.5, 3.6 and 14, 12).
+
+use coffer_api::Map;
+
+use crate::error::{Error, Result};
+
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+pub const URL_BYTES_MAX: usize = 4 * 1024;
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+pub const JSON_DEPTH_MAX: usize = 16;
+pub const DESCRIPTION_CHARS_MAX: usize = 1024;
+pub const MAP_ENTRIES_MAX: usize = 64;
+pub const MAP_KEY_CHARS_MAX: usize = 128;
+pub const LABEL_CHARS_MAX: usize = 256;
+pub const ANNOTATION_CHARS_MAX: usize = 4096;
+pub const KEY_NAME_CHARS_MAX: usize = 255;
+pub const ROTATION_DAYS_MAX: i64 = 3650;
+pub const VALUE_BYTES_MAX: usize = 4096;
+pub const VALUES_MAX: usize = 256;
+pub const VALUES_BYTES_MAX: usize = 65_536;
+pub const GENERATE_BYTES_MIN: i64 = 16;
+pub const GENERATE_BYTES_MAX: i64 = 4096;
+pub const PLAINTEXT_BYTES_MAX: usize = 65_535;
+pub const CONTEXT_BYTES_MAX: usize = 1024;
+pub const POLICY_CONDITIONS_MAX: usize = 32;
+pub const POLICY_CIDRS_MAX: usize = 128;
+pub const POLICY_STATEMENTS_MAX: usize = 32;
+pub const POLICY_WORDS_MAX: usize = 64;
+pub const LIST_ITEMS_MAX: i64 = 1000;
+pub const AUDIT_ITEMS_MAX: i64 = 500;
+pub const KEY_DELETION_DAYS: i64 = 30;
+
+/// Checks the length of a description.
+pub fn check_description(text: &str) -> Result<()> {
+    match text.chars().count() > DESCRIPTION_CHARS_MAX {
+        true => Err(Error::invalid("description", "longer than 1024 characters")),
+        false => Ok(()),
+    }
+}
+
+/// Checks labels.
+pub fn check_labels(labels: &Map) -> Result<()> {
+    check_map("labels", labels, LABEL_CHARS_MAX)
+}
+
+/// Checks annotations.
+pub fn check_annotations(annotations: &Map) -> Result<()> {
+    check_map("annotations", annotations, ANNOTATION_CHARS_MAX)
+}
+
+fn check_map(field: &str, map: &Map, value_chars_max: usize) -> Result<()> {
+    if map.len() > MAP_ENTRIES_MAX {
+        return Err(Error::invalid(field, format!("more than {MAP_ENTRIES_MAX} entries")));
+    }
+    for (key, value) in map {
+        if key.is_empty() || key.chars().count() > MAP_KEY_CHARS_MAX {
+            return Err(Error::invalid(
+                field,
+                format!("a key must have 1 to {MAP_KEY_CHARS_MAX} characters"),
+            ));
+        }
+        if value.chars().count() > value_chars_max {
+            return Err(Error::invalid(
+                field,
+                format!("a value is longer than {value_chars_max} characters"),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! Nouns and rules. Pure: no IO, no async, no SQL; what a caller may do is decided here and nowhere else.
+
+pub mod access_policy;
+pub mod action;
+pub mod caller;
+pub mod decide;
+pub mod event;
+pub mod identity;
+pub mod key;
+pub mod limits;
+pub mod pattern;
+pub mod precondition;
+pub mod roles;
+pub mod secret;

@@ -1,0 +1,119 @@
+//! Operations of the platform: the first organisation of a store, and the regions of the configuration.
+
+use std::sync::Arc;
+
+use coffer_crypto::token;
+use zeroize::Zeroizing;
+
+use crate::app::App;
+use crate::config::RegionConfig;
+use crate::error::{Error, Result};
+use crate::gate;
+use crate::model::identity::{MemberRole, User};
+use crate::store::{Token, Tx};
+
+/// Whom to make on an empty store.
+#[derive(Debug, Clone)]
+pub struct Founding {
+    /// The organisation's slug, also its name.
+    pub organisation: String,
+    /// The owner's e-mail address, also the name.
+    pub owner_email: String,
+}
+
+/// What was made.
+pub struct Founded {
+    pub organisation: String,
+    /// Shown once; only its hash is kept.
+    pub token: Zeroizing<String>,
+}
+
+/// Makes the first organisation with everything on, its owner and the owner's token. A conflict when the
+/// store has an organisation already.
+pub async fn found(app: &Arc<App>, founding: &Founding) -> Result<Founded> {
+    let slug = founding.organisation.clone();
+    if slug.is_empty() || coffer_api::slug_of(&slug) != slug {
+        return Err(Error::invalid("organisation", "must be of `a-z 0-9 -`"));
+    }
+    let email = founding.owner_email.clone();
+    let (shared, id) = (app.clone(), app.clock.fresh_id("o-")?);
+    let made = id.clone();
+    let token = token::mint_pat()?;
+    let hash = token::hash(&token);
+    gate::found(app, &id, async move |tx| {
+        let (clock, now) = (&shared.clock, shared.clock.now());
+        if tx.count_organisations().await? != 0 {
+            return Err(Error::Conflict("the store has an organisation already".to_owned()));
+        }
+        tx.insert_organisation((&made, &slug, &slug), now, || clock.fresh_id("")).await?;
+        let subject = clock.fresh_id("usr-")?;
+        let user = User {
+            subject: subject.clone(),
+            name: email.clone(),
+            email: email.clone(),
+            created_at: now,
+        };
+        tx.insert_user(&user).await?;
+        tx.insert_member(&clock.fresh_id("m-")?, &subject, MemberRole::Owner, now).await?;
+        insert_token(tx, &shared, subject, &hash).await
+    })
+    .await?;
+    Ok(Founded { organisation: id, token })
+}
+
+/// Gives the owner of an organisation one more token, for when the first is lost.
+pub async fn mint_owner_token(app: &Arc<App>, organisation: &str) -> Result<Zeroizing<String>> {
+    let token = token::mint_pat()?;
+    let (shared, hash) = (app.clone(), token::hash(&token));
+    gate::found(app, organisation, async move |tx| {
+        let subject = tx.find_owner().await?.ok_or(Error::not_found("owner"))?;
+        insert_token(tx, &shared, subject, &hash).await
+    })
+    .await?;
+    Ok(token)
+}
+
+async fn insert_token(
+    tx: &mut Tx,
+    app: &App,
+    subject: String,
+    hash: &token::TokenHash,
+) -> Result<()> {
+    let token = Token { id: app.clock.fresh_id("pat-")?, subject, expires_at: None };
+    tx.insert_token(hash, &token, "owner", app.clock.now()).await
+}
+
+/// Brings the regions of the store up to those of the configuration. Regions that are no longer configured
+/// stay known, for what lives there, but their KMS is off.
+pub async fn configure_regions(app: &Arc<App>, regions: &[RegionConfig]) -> Result<()> {
+    let (shared, regions) = (app.clone(), regions.to_vec());
+    gate::keep_house(app, "", async move |tx| {
+        let now = shared.clock.now();
+        for region in &regions {
+            let name = region.name.as_deref().unwrap_or(&region.slug);
+            let id = shared.clock.fresh_id("r-")?;
+            tx.upsert_region((&id, &region.slug, name), region.kms, now).await?;
+        }
+        for known in tx.list_regions().await? {
+            if !regions.iter().any(|region| region.slug == known.slug) {
+                tx.upsert_region((&known.id, &known.slug, &known.name), false, now).await?;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Remembers the root key's name at first, and refuses another one later.
+pub async fn check_root_key(app: &Arc<App>) -> Result<()> {
+    const NAME: &str = "root_key";
+    let fingerprint = app.keyring.fingerprint().to_owned();
+    gate::keep_house(app, "", async move |tx| match tx.find_meta(NAME).await? {
+        None => tx.put_meta(NAME, &fingerprint).await,
+        Some(known) if known == fingerprint => Ok(()),
+        Some(known) => Err(Error::Conflict(format!(
+            "this store belongs to root key {known}, not {fingerprint}; put the right root.key in place"
+        ))),
+    })
+    .await
+}

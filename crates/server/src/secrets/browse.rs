@@ -1,0 +1,174 @@
+//! Lists: one level of the tree, or everything below a prefix. They cost what the page shows, not what the
+//! tree holds: a directory is passed over by its key range, and only ranges the caller may read are looked at.
+
+use std::sync::Arc;
+
+use coffer_api::{Directory, Map, SecretPath};
+
+use super::View;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::gate::{self, Ask, Page, Pages, Scope, Subject};
+use crate::model::action::Action;
+use crate::model::caller::Call;
+use crate::model::decide::{Target, allows, readable_prefixes};
+use crate::model::secret::Secret;
+use crate::store::Tx;
+
+/// Sorts behind a path and before every longer one: below the whole alphabet of paths.
+const JUST_AFTER: &str = "!";
+/// Sorts behind everything that begins with a path: above the whole alphabet of paths.
+const BEHIND_ALL: &str = "~";
+/// Entries of one page, when the caller sets no limit.
+const PAGE_ENTRIES: usize = 500;
+/// Rows looked at for one page, so that no list holds a reading thread for long.
+const PAGE_ROWS_MAX: usize = 10_000;
+/// Rows of one look-up.
+const STEP_ROWS_MAX: usize = 128;
+
+/// What to list.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// The directories and secrets directly in a directory.
+    Level(Directory),
+    /// Every secret in a directory and below.
+    Below(Directory),
+    /// A secret, and every secret in the directory of the same name.
+    AtAndBelow(SecretPath),
+}
+
+/// A list as it was asked for.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub what: What,
+    /// Labels that a listed secret must carry.
+    pub labels: Map,
+    /// Entries of the page; without it, pages follow each other until the end.
+    pub limit: Option<usize>,
+    /// Where the page begins, from an earlier page; empty for the beginning.
+    pub from: String,
+}
+
+/// One line of a list.
+pub enum Entry {
+    Directory(String),
+    Secret(Box<View>),
+}
+
+/// Reads a list; the first page is at hand when this returns.
+pub async fn list(
+    app: &Arc<App>,
+    call: &Call,
+    region: String,
+    query: Result<Query>,
+) -> Result<
+    Pages<
+        Entry,
+        impl AsyncFn(&mut Tx, &Scope, &str) -> Result<Page<Entry>> + Send + Sync + 'static,
+    >,
+> {
+    let ask = Ask { action: Action::ListSecrets, region: Some(region), subject: Subject::None };
+    let from = query.as_ref().map(|query| query.from.clone()).unwrap_or_default();
+    let shared = app.clone();
+    gate::pages(app, call, ask, from, async move |tx: &mut Tx, scope: &Scope, from: &str| {
+        let query = query.as_ref().map_err(Clone::clone)?;
+        read_page(&shared, tx, scope, query, from).await
+    })
+    .await
+}
+
+async fn read_page(
+    app: &App,
+    tx: &mut Tx,
+    scope: &Scope,
+    query: &Query,
+    from: &str,
+) -> Result<Page<Entry>> {
+    let limit = query.limit.unwrap_or(PAGE_ENTRIES);
+    let mut page = Page { items: Vec::new(), next: None };
+    let mut rows_seen = 0;
+    for (start, end) in readable_ranges(scope, &query.what) {
+        let mut at = start.max(from.to_owned());
+        let mut step = 1;
+        while at < end {
+            let count = i64::try_from(step).map_err(|_| Error::bug("step"))?;
+            let rows =
+                tx.list_secrets((scope.region_id(), &scope.project), (&at, &end), count).await?;
+            let last_step = rows.len() < step;
+            step = (step * 2).min(STEP_ROWS_MAX);
+            for secret in rows {
+                if secret.path < at {
+                    // Lies in a directory that was just passed over: the look-up reached too far.
+                    step = 1;
+                    continue;
+                }
+                if page.items.len() == limit || rows_seen == PAGE_ROWS_MAX {
+                    page.next = Some(at);
+                    return Ok(page);
+                }
+                rows_seen += 1;
+                at = take_row(app, scope, query, secret, &mut page.items)?;
+            }
+            if last_step {
+                break;
+            }
+        }
+    }
+    Ok(page)
+}
+
+/// Puts one row's entry on the page, and says where to go on.
+fn take_row(
+    app: &App,
+    scope: &Scope,
+    query: &Query,
+    secret: Secret,
+    entries: &mut Vec<Entry>,
+) -> Result<String> {
+    let after = [&secret.path, JUST_AFTER].concat();
+    if !allows(&scope.caller.grants, Action::ReadSecret, Target::One(&secret.path)) {
+        return Ok(after);
+    }
+    if let What::Level(level) = &query.what {
+        let name = secret.path.get(level.as_str().len()..).unwrap_or_default();
+        if let Some((child, _)) = name.split_once('/') {
+            let directory = [level.as_str(), child, "/"].concat();
+            let behind = [&directory, BEHIND_ALL].concat();
+            entries.push(Entry::Directory(directory));
+            return Ok(behind);
+        }
+    }
+    if query.labels.iter().all(|(key, value)| secret.labels.get(key) == Some(value)) {
+        entries.push(Entry::Secret(Box::new(View::new(app, scope, secret, None)?)));
+    }
+    Ok(after)
+}
+
+/// The ranges of paths that are both asked for and possibly readable, in order and apart from each other.
+fn readable_ranges(scope: &Scope, what: &What) -> Vec<(String, String)> {
+    let behind = |prefix: &str| [prefix, BEHIND_ALL].concat();
+    let asked: Vec<(String, String)> = match what {
+        What::Level(directory) | What::Below(directory) => {
+            vec![(directory.as_str().to_owned(), behind(directory.as_str()))]
+        }
+        What::AtAndBelow(path) => {
+            let directory = [path.as_str(), "/"].concat();
+            vec![
+                (path.as_str().to_owned(), [path.as_str(), JUST_AFTER].concat()),
+                (directory.clone(), behind(&directory)),
+            ]
+        }
+    };
+    let readable = readable_prefixes(&scope.caller.grants);
+    let mut ranges = Vec::new();
+    for (start, end) in asked {
+        for prefix in &readable {
+            let start = start.as_str().max(prefix).to_owned();
+            let end = end.clone().min(behind(prefix));
+            if start < end {
+                ranges.push((start, end));
+            }
+        }
+    }
+    ranges
+}

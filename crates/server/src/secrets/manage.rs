@@ -1,0 +1,158 @@
+//! Create, read, update, destroy a version, delete.
+
+use std::sync::Arc;
+
+use coffer_api::{CreateSecretRequest, UpdateSecretRequest, Versions};
+
+use super::{Named, View, address, latest_version, parse_policy};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::gate;
+use crate::model::action::Action;
+use crate::model::caller::Call;
+use crate::model::limits;
+use crate::model::precondition::Precondition;
+use crate::model::secret::NewValue;
+use crate::store::NewSecret;
+
+/// Makes a secret and its version 1 in one step.
+pub async fn create(
+    app: &Arc<App>,
+    call: &Call,
+    named: Named,
+    body: Result<CreateSecretRequest>,
+) -> Result<View> {
+    let shared = app.clone();
+    gate::write(app, call, named.ask(Action::CreateSecret), async move |tx, scope| {
+        let (app, at, now) = (&shared, address(scope)?, shared.clock.now());
+        let body = body.as_ref().map_err(Clone::clone)?;
+        let value = NewValue::from_inputs(
+            body.secret_string.as_ref(),
+            body.secret_key_values.as_ref(),
+            body.generate_secret.as_ref().map(|generate| generate.byte_length),
+        )?;
+        let description = body.description.as_deref().unwrap_or_default();
+        let labels = body.labels.clone().unwrap_or_default();
+        let annotations = body.annotations.clone().unwrap_or_default();
+        limits::check_description(description)?;
+        limits::check_labels(&labels)?;
+        limits::check_annotations(&annotations)?;
+        let policy = parse_policy(body.access_policy.as_ref())?;
+        if tx.find_secret(&at).await?.is_some() {
+            return Err(Error::Conflict(format!("a secret at `{}` exists already", at.path)));
+        }
+        scope.check_kms()?;
+        let key = tx
+            .find_key(&at.region, &at.project, &body.kms_key_identity)
+            .await?
+            .ok_or(Error::not_found("KMS key"))?;
+        key.check_active()?;
+        let key_version = latest_version(tx, &at, &key).await?;
+        let sealed = app.keyring.seal_value(&key_version, &at, 1, value.bytes.expose())?;
+        let id = app.clock.fresh_id("s-")?;
+        let new = NewSecret {
+            id: &id,
+            key: &key.id,
+            description,
+            labels: &labels,
+            annotations: &annotations,
+            access_policy: policy.as_ref().map(|(json, _)| *json),
+        };
+        tx.insert_secret(&at, &new, now).await?;
+        tx.insert_secret_version(&id, 1, (value.format, key_version.version), &sealed, now).await?;
+        tx.note(Action::Encrypt, &key.id);
+        View::new(app, scope, tx.read_secret(&at).await?, None)
+    })
+    .await
+}
+
+/// Metadata, with all versions when they are asked for.
+pub async fn read(
+    app: &Arc<App>,
+    call: &Call,
+    named: Named,
+    versions: Result<Versions>,
+    precondition: Precondition,
+) -> Result<View> {
+    let shared = app.clone();
+    gate::read(app, call, named.ask(Action::ReadSecret), async move |tx, scope| {
+        let secret = tx.read_secret(&address(scope)?).await?;
+        let versions = versions.clone()?;
+        precondition.check_read(secret.object_version)?;
+        let versions = match versions {
+            Versions::Included => Some(tx.list_secret_versions(&secret.id).await?),
+            Versions::LeftOut => None,
+        };
+        View::new(&shared, scope, secret, versions)
+    })
+    .await
+}
+
+/// Changes description, labels and annotations; what is absent stays.
+pub async fn update(
+    app: &Arc<App>,
+    call: &Call,
+    named: Named,
+    body: Result<UpdateSecretRequest>,
+    precondition: Precondition,
+) -> Result<View> {
+    let shared = app.clone();
+    gate::write(app, call, named.ask(Action::UpdateSecret), async move |tx, scope| {
+        let at = address(scope)?;
+        let mut secret = tx.read_secret(&at).await?;
+        let body = body.as_ref().map_err(Clone::clone)?;
+        if let Some(description) = &body.description {
+            limits::check_description(description)?;
+            secret.description.clone_from(description);
+        }
+        if let Some(labels) = &body.labels {
+            limits::check_labels(labels)?;
+            secret.labels.clone_from(labels);
+        }
+        if let Some(annotations) = &body.annotations {
+            limits::check_annotations(annotations)?;
+            secret.annotations.clone_from(annotations);
+        }
+        precondition.check(secret.object_version)?;
+        tx.set_metadata(&secret, shared.clock.now()).await?;
+        View::new(&shared, scope, tx.read_secret(&at).await?, None)
+    })
+    .await
+}
+
+/// Erases one version's value for ever. A version that is destroyed already stays so.
+pub async fn destroy_version(
+    app: &Arc<App>,
+    call: &Call,
+    named: Named,
+    version: Result<i64>,
+    precondition: Precondition,
+) -> Result<()> {
+    let shared = app.clone();
+    gate::write(app, call, named.ask(Action::DestroyVersion), async move |tx, scope| {
+        let secret = tx.read_secret(&address(scope)?).await?;
+        let version = version.clone()?;
+        precondition.check(secret.object_version)?;
+        match tx.is_version_destroyed(&secret.id, version).await? {
+            None => Err(Error::not_found("secret version")),
+            Some(true) => Ok(()),
+            Some(false) => tx.destroy_version(&secret.id, version, shared.clock.now()).await,
+        }
+    })
+    .await
+}
+
+/// Deletes a secret with all its versions; the path is free at once.
+pub async fn delete(
+    app: &Arc<App>,
+    call: &Call,
+    named: Named,
+    precondition: Precondition,
+) -> Result<()> {
+    gate::write(app, call, named.ask(Action::DeleteSecret), async move |tx, scope| {
+        let secret = tx.read_secret(&address(scope)?).await?;
+        precondition.check(secret.object_version)?;
+        tx.delete_secret(&secret.id).await
+    })
+    .await
+}

@@ -1,0 +1,101 @@
+//! Operations on secrets. Each is one function that passes the gate once.
+
+pub mod browse;
+pub mod manage;
+pub mod policy;
+pub mod value;
+
+use coffer_api::SecretPath;
+use serde_json::Value as Json;
+
+use crate::app::App;
+use crate::error::{Error, Result, describe_json_error};
+use crate::gate::{Ask, Scope, Subject};
+use crate::model::access_policy::AccessPolicy;
+use crate::model::action::Action;
+use crate::model::identity::Region;
+use crate::model::key::{Key, WrappedKey};
+use crate::model::secret::{Address, Secret, Version};
+use crate::store::Tx;
+
+/// A secret as an answer shows it.
+pub struct View {
+    pub secret: Secret,
+    pub region: Region,
+    /// All versions, where they were asked for.
+    pub versions: Option<Vec<Version>>,
+}
+
+/// Which secret a call names: region as sent, path as parsed.
+pub struct Named {
+    pub region: String,
+    pub path: Result<SecretPath>,
+}
+
+impl Named {
+    fn ask(self, action: Action) -> Ask {
+        Ask { action, region: Some(self.region), subject: Subject::Secret(self.path) }
+    }
+}
+
+impl View {
+    /// A view with the last reveals that are not in the store yet.
+    fn new(
+        app: &App,
+        scope: &Scope,
+        mut secret: Secret,
+        mut versions: Option<Vec<Version>>,
+    ) -> Result<Self> {
+        if let Some(accesses) = app.last_access.find(&secret.id) {
+            secret.last_accessed_at = accesses.versions.values().copied().max();
+            for version in versions.iter_mut().flatten() {
+                let access = accesses.versions.get(&version.version).copied();
+                version.last_accessed_at = access.or(version.last_accessed_at);
+            }
+        }
+        let region = scope.region.clone().ok_or_else(|| Error::bug("a secret without a region"))?;
+        Ok(Self { secret, region, versions })
+    }
+}
+
+/// The address that was authorised: the only one that look-up, seal and record use.
+fn address(scope: &Scope) -> Result<Address> {
+    Ok(Address {
+        organisation: scope.organisation.clone(),
+        region: scope.region_id().to_owned(),
+        project: scope.project.clone(),
+        path: SecretPath::parse(&scope.subject).map_err(|error| Error::bug(error.to_string()))?,
+    })
+}
+
+/// A version of the key a secret is bound to, with its wrapped material.
+fn wrapped(at: &Address, key: &Key, version: i64, material: Option<Vec<u8>>) -> Result<WrappedKey> {
+    Ok(WrappedKey {
+        organisation: at.organisation.clone(),
+        region: at.region.clone(),
+        project: at.project.clone(),
+        key: key.id.clone(),
+        version,
+        key_type: key.key_type,
+        material: material.ok_or_else(|| Error::invalid("", "KMS key has been deleted"))?,
+    })
+}
+
+/// The key's latest version, for sealing.
+async fn latest_version(tx: &mut Tx, at: &Address, key: &Key) -> Result<WrappedKey> {
+    let material = tx.find_key_material(&key.id, key.latest_version).await?;
+    wrapped(at, key, key.latest_version, material)
+}
+
+/// Checks a policy as it was sent. `null` and `{}` mean none; anything else is kept as it came.
+fn parse_policy(policy: Option<&Json>) -> Result<Option<(&Json, AccessPolicy)>> {
+    match policy {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Object(fields)) if fields.is_empty() => Ok(None),
+        Some(json) => {
+            let wire = serde_path_to_error::deserialize(json)
+                .map_err(|error| describe_json_error("accessPolicy", &error))?;
+            Ok(Some((json, AccessPolicy::compile(&wire)?)))
+        }
+    }
+}

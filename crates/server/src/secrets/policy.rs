@@ -1,0 +1,40 @@
+//! Set or clear a secret's access policy.
+
+use std::sync::Arc;
+
+use coffer_api::SetPolicyRequest;
+
+use super::{Named, View, address, parse_policy};
+use crate::app::App;
+use crate::error::Result;
+use crate::gate;
+use crate::model::action::Action;
+use crate::model::caller::Call;
+use crate::model::precondition::Precondition;
+
+/// Replaces the whole policy. `null` and `{}` clear it, which is recorded as what it is.
+pub async fn set(
+    app: &Arc<App>,
+    call: &Call,
+    named: Named,
+    body: Result<SetPolicyRequest>,
+    precondition: Precondition,
+) -> Result<View> {
+    let clears =
+        |body: &SetPolicyRequest| matches!(parse_policy(body.access_policy.as_ref()), Ok(None));
+    let action = match &body {
+        Ok(body) if clears(body) => Action::ClearPolicy,
+        _ => Action::SetPolicy,
+    };
+    let shared = app.clone();
+    gate::write(app, call, named.ask(action), async move |tx, scope| {
+        let at = address(scope)?;
+        let secret = tx.read_secret(&at).await?;
+        let body = body.as_ref().map_err(Clone::clone)?;
+        let policy = parse_policy(body.access_policy.as_ref())?.map(|(json, _)| json);
+        precondition.check(secret.object_version)?;
+        tx.set_policy(&secret.id, policy, shared.clock.now()).await?;
+        View::new(&shared, scope, tx.read_secret(&at).await?, None)
+    })
+    .await
+}

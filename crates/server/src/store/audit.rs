@@ -1,0 +1,140 @@
+//! Rows of the audit log.
+
+use super::tx::Columns;
+use super::{Tx, Value, sql};
+use crate::error::{Error, Outcome, Result};
+use crate::model::action::Action;
+use crate::model::caller::{Arrival, Principal};
+use crate::model::event::Event;
+use Value::{Int, Text};
+
+/// What a search is narrowed to; empty means any.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    pub project: String,
+    pub actions: Vec<String>,
+    pub resource_types: Vec<String>,
+    pub resource_id: String,
+    pub user: String,
+    pub service_account: String,
+    pub outcomes: Vec<Outcome>,
+    pub include_system: bool,
+    pub search_text: String,
+}
+
+impl Tx {
+    /// Appends a record.
+    pub async fn append_event(&mut self, event: &Event) -> Result<()> {
+        let (kind, principal) = match &event.principal {
+            Some(Principal::User { subject }) => ("user", subject.as_str()),
+            Some(Principal::System { reason }) => ("system", *reason),
+            None => ("", ""),
+        };
+        let rule = event.action.rule();
+        let client =
+            event.arrival.client.map(|ip| ip.to_canonical().to_string()).unwrap_or_default();
+        let values = [
+            Text(&event.organisation),
+            Int(event.at),
+            Text(&event.id),
+            Text(&event.project),
+            Text(kind),
+            Text(principal),
+            Text(rule.name),
+            Text(rule.resource.name()),
+            Text(&event.resource_id),
+            Text(event.outcome.word()),
+            Text(&event.reason),
+            Text(&event.credential_id),
+            Text(&event.credential_kind),
+            Text(&client),
+            Text(&event.arrival.user_agent),
+            Text(&event.arrival.method),
+            Text(&event.arrival.path),
+            Text(&event.arrival.request_id),
+            Int(event.duration),
+        ];
+        self.change_one(sql::INSERT_EVENT, &values).await
+    }
+
+    /// How many records match, and those of one page, newest first.
+    pub async fn list_events(
+        &mut self,
+        filter: &EventFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<(i64, Vec<Event>)> {
+        let organisation = self.organisation();
+        let outcomes: Vec<_> = filter.outcomes.iter().map(|outcome| outcome.word()).collect();
+        let words = [
+            comma_list(&filter.actions),
+            comma_list(&filter.resource_types),
+            comma_list(&outcomes),
+            filter.search_text.to_lowercase(),
+        ];
+        let [actions, resource_types, outcomes, search_text] = &words;
+        let values = [
+            Text(&organisation),
+            Text(&filter.project),
+            Text(actions),
+            Text(resource_types),
+            Text(&filter.resource_id),
+            Text(&filter.user),
+            Text(&filter.service_account),
+            Text(outcomes),
+            filter.include_system.into(),
+            Text(search_text),
+            Int(limit),
+            Int(offset),
+        ];
+        let total =
+            self.row(sql::COUNT_EVENTS, &values, |row| row.int()).await?.unwrap_or_default();
+        let events =
+            self.rows(sql::LIST_EVENTS, &values, |row| read_event(row, &organisation)).await?;
+        Ok((total, events))
+    }
+}
+
+/// `,a,b,` for `[a, b]`, nothing for nothing: what the statement looks for its words in.
+fn comma_list<T: AsRef<str>>(words: &[T]) -> String {
+    match words.is_empty() {
+        true => String::new(),
+        false => words.iter().fold(",".to_owned(), |list, word| list + word.as_ref() + ","),
+    }
+}
+
+fn read_event(row: &Columns<'_>, organisation: &str) -> Result<Event> {
+    let (at, id, project) = (row.int()?, row.text()?, row.text()?);
+    let (kind, principal) = (row.text()?, row.text()?);
+    let principal = match kind.as_str() {
+        "" => None,
+        "user" => Some(Principal::User { subject: principal }),
+        "system" => Some(Principal::System { reason: "system" }),
+        other => return Err(Error::corrupt(format!("unknown principal kind `{other}`"))),
+    };
+    let action = row.word(|word| Action::ALL.iter().find(|a| a.rule().name == word).copied())?;
+    // The resource's type follows from the action.
+    row.text()?;
+    Ok(Event {
+        id,
+        at,
+        organisation: organisation.to_owned(),
+        project,
+        principal,
+        action,
+        resource_id: row.text()?,
+        outcome: row.word(Outcome::from_word)?,
+        reason: row.text()?,
+        credential_id: row.text()?,
+        credential_kind: row.text()?,
+        arrival: Arrival {
+            at,
+            client: row.text()?.parse().ok(),
+            user_agent: row.text()?,
+            method: row.text()?,
+            path: row.text()?,
+            request_id: row.text()?,
+        },
+        duration: row.int()?,
+    })
+}

@@ -1,0 +1,312 @@
+//! Rows of organisations, regions, projects, people and roles.
+
+use super::tx::{Columns, to_json};
+use super::{Tx, Value, sql};
+use crate::error::{Error, Result};
+use crate::model::caller::Team;
+use crate::model::decide::Grant;
+use crate::model::identity::{MemberRole, Membership, Organisation, Project, Region, User};
+use crate::model::roles;
+use Value::{Int, Text};
+
+impl Tx {
+    pub async fn find_meta(&mut self, name: &str) -> Result<Option<String>> {
+        self.row(sql::FIND_META, &[Text(name)], |row| row.text()).await
+    }
+
+    pub async fn put_meta(&mut self, name: &str, value: &str) -> Result<()> {
+        self.change_one(sql::PUT_META, &[Text(name), Text(value)]).await
+    }
+
+    pub async fn count_organisations(&mut self) -> Result<i64> {
+        Ok(self.row(sql::COUNT_ORGANISATIONS, &[], |row| row.int()).await?.unwrap_or_default())
+    }
+
+    /// Makes an organisation with both gates and project support on, and its system roles.
+    /// `fresh_id` makes identities. A conflict when the slug is taken.
+    pub async fn insert_organisation(
+        &mut self,
+        (id, slug, name): (&str, &str, &str),
+        now: i64,
+        fresh_id: impl Fn() -> Result<String>,
+    ) -> Result<()> {
+        if coffer_api::is_identity(slug) {
+            return Err(Error::invalid("slug", "reads as an identity"));
+        }
+        let values = [Text(id), Text(slug), Text(name), Int(now)];
+        if self.execute(sql::INSERT_ORGANISATION, &values).await? != 1 {
+            return Err(Error::Conflict(format!("an organisation `{slug}` exists already")));
+        }
+        for (name, _, _) in roles::SYSTEM_ROLES {
+            let slug = coffer_api::slug_of(name);
+            let role = fresh_id()?;
+            let values = [Text(id), Text(&role), Text(&slug), Text(name), Int(1), Int(now)];
+            self.change_one(sql::INSERT_ROLE, &values).await?;
+        }
+        Ok(())
+    }
+
+    pub async fn set_gates(
+        &mut self,
+        organisation: &str,
+        [secrets, kms, projects]: [bool; 3],
+        now: i64,
+    ) -> Result<()> {
+        self.identities_changed();
+        let values = [Text(organisation), secrets.into(), kms.into(), projects.into(), Int(now)];
+        self.change_one(sql::SET_GATES, &values).await
+    }
+
+    /// Finds by identity or slug.
+    pub async fn find_organisation(&mut self, reference: &str) -> Result<Option<Organisation>> {
+        self.row(sql::FIND_ORGANISATION, &[Text(reference)], read_organisation).await
+    }
+
+    pub async fn upsert_region(
+        &mut self,
+        (id, slug, name): (&str, &str, &str),
+        kms: bool,
+        now: i64,
+    ) -> Result<()> {
+        self.identities_changed();
+        let values = [Text(id), Text(slug), Text(name), kms.into(), Int(now)];
+        self.execute(sql::UPSERT_REGION, &values).await.map(|_| ())
+    }
+
+    pub async fn list_regions(&mut self) -> Result<Vec<Region>> {
+        self.rows(sql::LIST_REGIONS, &[], |row| {
+            Ok(Region {
+                id: row.text()?,
+                slug: row.text()?,
+                name: row.text()?,
+                description: row.text()?,
+                kms: row.flag()?,
+                created_at: row.int()?,
+                updated_at: row.int()?,
+                object_version: row.int()?,
+            })
+        })
+        .await
+    }
+
+    pub async fn insert_project(
+        &mut self,
+        (id, slug, name): (&str, &str, &str),
+        now: i64,
+    ) -> Result<()> {
+        self.identities_changed();
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(id), Text(slug), Text(name), Int(now)];
+        match self.execute(sql::INSERT_PROJECT, &values).await? {
+            1 => Ok(()),
+            _ => Err(Error::Conflict(format!("a project `{slug}` exists already"))),
+        }
+    }
+
+    /// Finds by identity or slug.
+    pub async fn find_project(&mut self, reference: &str) -> Result<Option<Project>> {
+        let organisation = self.organisation();
+        self.row(sql::FIND_PROJECT, &[Text(&organisation), Text(reference)], |row| {
+            Ok(Project { id: row.text()?, slug: row.text()? })
+        })
+        .await
+    }
+
+    pub async fn insert_user(&mut self, user: &User) -> Result<()> {
+        let values =
+            [Text(&user.subject), Text(&user.name), Text(&user.email), Int(user.created_at)];
+        self.change_one(sql::INSERT_USER, &values).await
+    }
+
+    pub async fn find_user(&mut self, subject: &str) -> Result<Option<User>> {
+        self.row(sql::FIND_USER, &[Text(subject)], read_user).await
+    }
+
+    /// The users of the organisation.
+    pub async fn list_users(&mut self) -> Result<Vec<User>> {
+        let organisation = self.organisation();
+        self.rows(sql::FIND_USERS_OF, &[Text(&organisation)], read_user).await
+    }
+
+    pub async fn insert_member(
+        &mut self,
+        id: &str,
+        subject: &str,
+        role: MemberRole,
+        now: i64,
+    ) -> Result<()> {
+        self.identities_changed();
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(id), Text(subject), Text(role.word()), Int(now)];
+        self.change_one(sql::INSERT_MEMBER, &values).await
+    }
+
+    /// Ends a membership with all its role bindings.
+    pub async fn delete_member(&mut self, subject: &str) -> Result<()> {
+        self.identities_changed();
+        let organisation = self.organisation();
+        self.execute(sql::DELETE_BINDINGS, &[Text(&organisation), Text("user"), Text(subject)])
+            .await?;
+        self.change_one(sql::DELETE_MEMBER, &[Text(&organisation), Text(subject)]).await
+    }
+
+    pub async fn find_member_role(&mut self, subject: &str) -> Result<Option<MemberRole>> {
+        let organisation = self.organisation();
+        self.row(sql::FIND_MEMBER_ROLE, &[Text(&organisation), Text(subject)], |row| {
+            row.word(MemberRole::from_word)
+        })
+        .await
+    }
+
+    /// The subject of the organisation's first owner.
+    pub async fn find_owner(&mut self) -> Result<Option<String>> {
+        let organisation = self.organisation();
+        self.row(sql::FIND_OWNER, &[Text(&organisation)], |row| row.text()).await
+    }
+
+    pub async fn list_memberships(&mut self, subject: &str) -> Result<Vec<Membership>> {
+        self.rows(sql::LIST_MEMBERSHIPS, &[Text(subject)], |row| {
+            Ok(Membership {
+                id: row.text()?,
+                role: row.word(MemberRole::from_word)?,
+                created_at: row.int()?,
+                organisation: read_organisation(row)?,
+            })
+        })
+        .await
+    }
+
+    pub async fn insert_team(
+        &mut self,
+        (id, slug, name): (&str, &str, &str),
+        now: i64,
+    ) -> Result<()> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(id), Text(slug), Text(name), Int(now)];
+        self.change_one(sql::INSERT_TEAM, &values).await
+    }
+
+    pub async fn insert_team_member(&mut self, team: &str, subject: &str, now: i64) -> Result<()> {
+        self.identities_changed();
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(team), Text(subject), Int(now)];
+        self.change_one(sql::INSERT_TEAM_MEMBER, &values).await
+    }
+
+    pub async fn list_teams_of(&mut self, subject: &str) -> Result<Vec<Team>> {
+        let organisation = self.organisation();
+        self.rows(sql::LIST_TEAMS_OF, &[Text(&organisation), Text(subject)], |row| {
+            Ok(Team { id: row.text()?, slug: row.text()? })
+        })
+        .await
+    }
+
+    pub async fn insert_role(
+        &mut self,
+        (id, slug, name): (&str, &str, &str),
+        now: i64,
+    ) -> Result<()> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(id), Text(slug), Text(name), Int(0), Int(now)];
+        self.change_one(sql::INSERT_ROLE, &values).await
+    }
+
+    /// The identity of the role with this slug.
+    pub async fn find_role(&mut self, slug: &str) -> Result<Option<String>> {
+        let organisation = self.organisation();
+        self.row(sql::FIND_ROLE, &[Text(&organisation), Text(slug)], |row| row.text()).await
+    }
+
+    /// Adds a rule to a role: resource types, identities (none = all), permission words.
+    pub async fn insert_rule(
+        &mut self,
+        (id, role): (&str, &str),
+        resources: &[&str],
+        identities: &[&str],
+        permissions: &[&str],
+    ) -> Result<()> {
+        self.identities_changed();
+        let organisation = self.organisation();
+        let lists = [to_json(&resources)?, to_json(&identities)?, to_json(&permissions)?];
+        let [resources, identities, permissions] = &lists;
+        let values = [
+            Text(&organisation),
+            Text(id),
+            Text(role),
+            Text(resources),
+            Text(identities),
+            Text(permissions),
+        ];
+        self.change_one(sql::INSERT_RULE, &values).await
+    }
+
+    /// Binds a role to a principal: kind `user` or `team`, and its identity.
+    pub async fn insert_binding(
+        &mut self,
+        (id, role): (&str, &str),
+        (kind, principal): (&str, &str),
+        now: i64,
+    ) -> Result<()> {
+        self.identities_changed();
+        let organisation = self.organisation();
+        let values =
+            [Text(&organisation), Text(id), Text(role), Text(kind), Text(principal), Int(now)];
+        self.change_one(sql::INSERT_BINDING, &values).await
+    }
+
+    /// Unbinds every role from a principal.
+    pub async fn delete_bindings(&mut self, (kind, principal): (&str, &str)) -> Result<()> {
+        self.identities_changed();
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(kind), Text(principal)];
+        self.execute(sql::DELETE_BINDINGS, &values).await.map(|_| ())
+    }
+
+    /// What the roles bound to a user, directly or by team, grant.
+    pub async fn list_grants_of(&mut self, subject: &str) -> Result<Vec<Grant>> {
+        let organisation = self.organisation();
+        let grants = self
+            .rows(sql::LIST_RULES_OF, &[Text(&organisation), Text(subject)], |row| {
+                let (slug, system) = (row.text()?, row.flag()?);
+                if system {
+                    return Ok(roles::system_grants(&slug));
+                }
+                let (resources, identities, permissions) =
+                    (row.text_or_null()?, row.text_or_null()?, row.text_or_null()?);
+                let (Some(resources), Some(identities), Some(permissions)) =
+                    (resources, identities, permissions)
+                else {
+                    return Ok(Vec::new());
+                };
+                let list = |text: &str| super::tx::from_json::<Vec<String>>(text);
+                let lists = [list(&resources)?, list(&identities)?, list(&permissions)?];
+                let [resources, identities, permissions] = lists
+                    .each_ref()
+                    .map(|list| list.iter().map(String::as_str).collect::<Vec<_>>());
+                Ok(vec![roles::compile(&slug, &resources, &identities, &permissions)])
+            })
+            .await?;
+        Ok(grants.into_iter().flatten().collect())
+    }
+}
+
+fn read_organisation(row: &Columns<'_>) -> Result<Organisation> {
+    Ok(Organisation {
+        id: row.text()?,
+        slug: row.text()?,
+        name: row.text()?,
+        description: row.text()?,
+        labels: row.json()?,
+        annotations: row.json()?,
+        secrets_gate: row.flag()?,
+        kms_gate: row.flag()?,
+        projects_gate: row.flag()?,
+        created_at: row.int()?,
+        updated_at: row.int()?,
+        object_version: row.int()?,
+    })
+}
+
+fn read_user(row: &Columns<'_>) -> Result<User> {
+    Ok(User { subject: row.text()?, name: row.text()?, email: row.text()?, created_at: row.int()? })
+}

@@ -1,0 +1,322 @@
+//! Rows: opens the store, runs transactions. All SQL stands in `sql.rs`, its rows in the noun's file.
+//!
+//! The embedded store has one writing thread, which takes all that waits, runs each operation in a
+//! savepoint of its own and commits once for all (group commit), and one reading thread per core.
+
+mod audit;
+mod identity;
+mod kms;
+mod secrets;
+pub mod sql;
+mod tokens;
+mod tx;
+
+use std::fs::{File, OpenOptions};
+use std::future::Future;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use tokio::sync::oneshot;
+
+pub use audit::EventFilter;
+pub use kms::{KeyFilter, NewKey};
+pub use secrets::{FoundValue, FoundVersion, NewSecret};
+pub use tokens::Token;
+pub use tx::Tx;
+
+use crate::error::{Error, Result};
+use tx::Value;
+
+/// Operations that one commit may carry.
+const BATCH_MAX: usize = 256;
+/// Operations that may wait before callers are told to come back later.
+const QUEUE_MAX: usize = 4096;
+
+/// Each file of `migrations/`, in order. The schema's version is how many have run.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_foundation.sql")];
+
+/// The embedded store. Clones share it; it closes when [`Store::close`] is called.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    writer: Sender<Box<dyn Job>>,
+    readers: Sender<Box<dyn Job>>,
+    /// Grows with each commit that changed who may do what.
+    identity_epoch: Arc<AtomicU64>,
+    threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
+    /// Keeps a second server away from the same folder.
+    _lock: File,
+}
+
+/// An operation that waits for a thread of the store.
+trait Job: Send {
+    /// Runs inside a transaction; says whether its changes are to be kept.
+    fn run(&mut self, tx: &mut Tx) -> Keep;
+    /// Tells the caller, once the transaction's end is known.
+    fn answer(self: Box<Self>, ended: Result<()>);
+    /// Whether the thread is to stop after this one.
+    fn is_last(&self) -> bool {
+        false
+    }
+}
+
+#[derive(PartialEq)]
+enum Keep {
+    Yes,
+    No,
+}
+
+impl Store {
+    /// Opens the store in `folder`, making it at first, and brings its schema up to date.
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        let lock = lock(folder)?;
+        let file = folder.join("coffer.db");
+        let writer = Tx::new(connect(&file)?);
+        migrate(&writer)?;
+        let identity_epoch = Arc::new(AtomicU64::new(1));
+        let (write, writes) = bounded(QUEUE_MAX);
+        let (read, reads) = bounded(QUEUE_MAX);
+        let epoch = identity_epoch.clone();
+        let mut threads = vec![start("store-writer", move || run_writer(writer, &writes, &epoch))?];
+        for _ in 0..std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 16))
+        {
+            let connection = connect(&file)?;
+            connection.pragma_update(None, "query_only", true)?;
+            let reads: Receiver<Box<dyn Job>> = reads.clone();
+            threads.push(start("store-reader", move || run_reader(Tx::new(connection), &reads))?);
+        }
+        let threads = std::sync::Mutex::new(threads);
+        let inner = Inner { writer: write, readers: read, identity_epoch, threads, _lock: lock };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Runs `operation` in a writing transaction of `organisation` and answers once it is durable.
+    /// An error undoes what the operation wrote. The closure may run again, so it owns what it needs.
+    pub async fn write<T, F>(&self, organisation: &str, operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
+    {
+        submit(&self.inner.writer, organisation, operation).await
+    }
+
+    /// Runs `operation` in a reading transaction of `organisation`: all it sees is of one instant.
+    pub async fn read<T, F>(&self, organisation: &str, operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
+    {
+        submit(&self.inner.readers, organisation, operation).await
+    }
+
+    /// A number that differs from an earlier one when who may do what has changed in between.
+    pub fn identity_epoch(&self) -> u64 {
+        self.inner.identity_epoch.load(Ordering::SeqCst)
+    }
+
+    /// Finishes what waits, stops the threads and closes the files.
+    pub fn close(&self) {
+        let threads: Vec<_> = match self.inner.threads.lock() {
+            Ok(mut threads) => threads.drain(..).collect(),
+            Err(_) => return,
+        };
+        for (at, _) in threads.iter().enumerate() {
+            let queue = if at == 0 { &self.inner.writer } else { &self.inner.readers };
+            // A thread that is gone already has nothing left to stop.
+            let _ = queue.send(Box::new(Stop));
+        }
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Puts an operation into a queue and waits for its answer.
+async fn submit<T, F>(queue: &Sender<Box<dyn Job>>, organisation: &str, operation: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let job = Operation {
+        organisation: organisation.to_owned(),
+        operation,
+        outcome: Err(Error::unavailable("the operation did not run")),
+        reply,
+    };
+    queue.try_send(Box::new(job)).map_err(|error| match error {
+        TrySendError::Full(_) => Error::unavailable("the store's queue is full"),
+        TrySendError::Disconnected(_) => Error::unavailable("the store is closed"),
+    })?;
+    answer.await.unwrap_or_else(|_| Err(Error::unavailable("the store is closed")))
+}
+
+struct Operation<T, F> {
+    organisation: String,
+    operation: F,
+    outcome: Result<T>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Job for Operation<T, F>
+where
+    T: Send,
+    F: AsyncFn(&mut Tx) -> Result<T> + Send,
+{
+    fn run(&mut self, tx: &mut Tx) -> Keep {
+        tx.enter(&self.organisation);
+        // A bug in one operation must not take the thread, and with it every other operation, along.
+        self.outcome = catch_unwind(AssertUnwindSafe(|| drive((self.operation)(tx))))
+            .unwrap_or_else(|_| Err(Error::bug("an operation panicked")));
+        if self.outcome.is_ok() { Keep::Yes } else { Keep::No }
+    }
+
+    fn answer(self: Box<Self>, ended: Result<()>) {
+        // Whoever has stopped waiting misses the answer; the change stands as committed.
+        let _ = self.reply.send(ended.and(self.outcome));
+    }
+}
+
+/// The last job of a thread.
+struct Stop;
+
+impl Job for Stop {
+    fn run(&mut self, _: &mut Tx) -> Keep {
+        Keep::No
+    }
+
+    fn answer(self: Box<Self>, _: Result<()>) {}
+
+    fn is_last(&self) -> bool {
+        true
+    }
+}
+
+/// Drives a future that never waits to its end.
+fn drive<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => Err(Error::bug("an operation waited for something else than the store")),
+    }
+}
+
+/// Takes what waits, runs it, commits once, answers.
+fn run_writer(mut tx: Tx, jobs: &Receiver<Box<dyn Job>>, identity_epoch: &AtomicU64) {
+    while let Ok(first) = jobs.recv() {
+        let mut batch = vec![first];
+        batch.extend(jobs.try_iter().take(BATCH_MAX - 1));
+        let stop = batch.iter().any(|job| job.is_last());
+        let ended = write_batch(&mut tx, &mut batch);
+        if ended.is_err() {
+            // Fails when SQLite has rolled back by itself, and then there is nothing to undo.
+            let _ = tx.control("ROLLBACK");
+        }
+        if tx.take_identities_changed() {
+            identity_epoch.fetch_add(1, Ordering::SeqCst);
+        }
+        for job in batch {
+            job.answer(ended.clone());
+        }
+        if stop {
+            return;
+        }
+    }
+}
+
+fn write_batch(tx: &mut Tx, batch: &mut [Box<dyn Job>]) -> Result<()> {
+    tx.control("BEGIN IMMEDIATE")?;
+    for job in batch {
+        tx.control("SAVEPOINT operation")?;
+        let keep = job.run(tx);
+        // INVARIANT: nothing runs outside a transaction. A full disk can end it under our feet.
+        if tx.is_lost() {
+            return Err(Error::unavailable("the database gave the transaction up"));
+        }
+        if keep == Keep::No {
+            tx.control("ROLLBACK TO operation")?;
+        }
+        tx.control("RELEASE operation")?;
+    }
+    tx.control("COMMIT")
+}
+
+fn run_reader(mut tx: Tx, jobs: &Receiver<Box<dyn Job>>) {
+    while let Ok(mut job) = jobs.recv() {
+        let stop = job.is_last();
+        let ended = tx.control("BEGIN").and_then(|()| {
+            job.run(&mut tx);
+            tx.control("COMMIT")
+        });
+        if ended.is_err() {
+            let _ = tx.control("ROLLBACK");
+        }
+        job.answer(ended);
+        if stop {
+            return;
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the store has threads of its own")]
+fn start(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    Ok(std::thread::Builder::new().name(name.to_owned()).spawn(run)?)
+}
+
+/// One connection, set up as the promises need it.
+fn connect(file: &Path) -> anyhow::Result<Connection> {
+    // Made before SQLite sees it, so that it never exists with other rights.
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(file)?;
+    let rights = file.metadata()?.permissions().mode();
+    anyhow::ensure!(rights & 0o077 == 0, "{} can be read by others; chmod 600 it", file.display());
+    let connection = Connection::open(file)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // Erased ciphertext is overwritten, not only unlinked.
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
+}
+
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let file = folder.join("lock");
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(file)?;
+    file.try_lock().map_err(|_| {
+        anyhow::anyhow!("{} is in use by another cofferd; stop it first", folder.display())
+    })?;
+    Ok(file)
+}
+
+fn migrate(tx: &Tx) -> anyhow::Result<()> {
+    let control = |sql: &str| tx.control(sql).map_err(|error| anyhow::anyhow!("{}", error.cause()));
+    let have = tx.schema_version()?;
+    anyhow::ensure!(
+        have <= MIGRATIONS.len(),
+        "the store has schema {have}, this cofferd knows {}; use a newer cofferd",
+        MIGRATIONS.len()
+    );
+    for (at, migration) in MIGRATIONS.iter().enumerate().skip(have) {
+        control("BEGIN IMMEDIATE")?;
+        control(migration)?;
+        control(&format!("PRAGMA user_version = {}", at + 1))?;
+        control("COMMIT")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! Rows of secrets and their versions.
+
+use coffer_api::Map;
+use serde_json::Value as Json;
+
+use super::kms::read_key;
+use super::tx::{Columns, from_json, to_json};
+use super::{Tx, Value, sql};
+use crate::error::{Error, Result};
+use crate::model::secret::{Address, Format, Sealed, Secret, Version};
+use Value::{Bytes, Int, Text};
+
+/// A secret to insert, without its first version.
+pub struct NewSecret<'a> {
+    pub id: &'a str,
+    pub key: &'a str,
+    pub description: &'a str,
+    pub labels: &'a Map,
+    pub annotations: &'a Map,
+    pub access_policy: Option<&'a Json>,
+}
+
+/// A secret with the version asked for, if there is such a one.
+pub struct FoundValue {
+    pub secret: Secret,
+    pub version: Option<FoundVersion>,
+}
+
+pub struct FoundVersion {
+    pub version: i64,
+    pub format: Format,
+    /// `None` once the version is destroyed.
+    pub sealed: Option<Sealed>,
+    pub key_version: i64,
+    /// `None` once the key's material is destroyed.
+    pub wrapped_material: Option<Vec<u8>>,
+}
+
+impl Tx {
+    /// A conflict when the path is taken.
+    pub async fn insert_secret(
+        &mut self,
+        at: &Address,
+        new: &NewSecret<'_>,
+        now: i64,
+    ) -> Result<()> {
+        let (labels, annotations) = (to_json(new.labels)?, to_json(new.annotations)?);
+        let policy = new.access_policy.map(to_json).transpose()?;
+        let values = [
+            Text(&at.organisation),
+            Text(&at.region),
+            Text(&at.project),
+            Text(at.path.as_str()),
+            Text(new.id),
+            Text(new.key),
+            Text(new.description),
+            Text(&labels),
+            Text(&annotations),
+            Value::text_or_null(policy.as_deref()),
+            Int(now),
+        ];
+        match self.execute(sql::INSERT_SECRET, &values).await? {
+            1 => Ok(()),
+            _ => Err(Error::Conflict(format!("a secret at `{}` exists already", at.path))),
+        }
+    }
+
+    pub async fn insert_secret_version(
+        &mut self,
+        secret: &str,
+        version: i64,
+        (format, key_version): (Format, i64),
+        sealed: &Sealed,
+        now: i64,
+    ) -> Result<()> {
+        let organisation = self.organisation();
+        let values = [
+            Text(&organisation),
+            Text(secret),
+            Int(version),
+            Text(format.word()),
+            Int(key_version),
+            Bytes(&sealed.wrapped_data_key),
+            Bytes(&sealed.value),
+            Int(now),
+        ];
+        self.change_one(sql::INSERT_SECRET_VERSION, &values).await
+    }
+
+    pub async fn find_secret(&mut self, at: &Address) -> Result<Option<Secret>> {
+        let values =
+            [Text(&at.organisation), Text(&at.region), Text(&at.project), Text(at.path.as_str())];
+        self.row(sql::FIND_SECRET, &values, read_secret).await
+    }
+
+    /// A secret's metadata, or not found.
+    pub async fn read_secret(&mut self, at: &Address) -> Result<Secret> {
+        self.find_secret(at).await?.ok_or(Error::not_found("secret"))
+    }
+
+    /// Everything a reveal needs in one look-up; `version` 0 means the current one.
+    pub async fn read_value(&mut self, at: &Address, version: i64) -> Result<FoundValue> {
+        let values = [
+            Text(&at.organisation),
+            Text(&at.region),
+            Text(&at.project),
+            Text(at.path.as_str()),
+            Int(version),
+        ];
+        self.row(sql::FIND_VALUE, &values, |row| {
+            let secret = read_secret(row)?;
+            let Some(version) = row.int_or_null()? else {
+                return Ok(FoundValue { secret, version: None });
+            };
+            let format = row.word(Format::from_word)?;
+            let destroyed = row.int_or_null()?.is_some();
+            let sealed = match (row.bytes_or_null()?, row.bytes_or_null()?) {
+                (Some(wrapped_data_key), Some(value)) if !destroyed => {
+                    Some(Sealed { wrapped_data_key, value })
+                }
+                (None, None) if destroyed => None,
+                _ => return Err(Error::corrupt("a secret version is half destroyed")),
+            };
+            let key_version = row.int()?;
+            let wrapped_material = row.bytes_or_null()?;
+            let found = FoundVersion { version, format, sealed, key_version, wrapped_material };
+            Ok(FoundValue { secret, version: Some(found) })
+        })
+        .await?
+        .ok_or(Error::not_found("secret"))
+    }
+
+    pub async fn list_secret_versions(&mut self, secret: &str) -> Result<Vec<Version>> {
+        let organisation = self.organisation();
+        self.rows(sql::LIST_SECRET_VERSIONS, &[Text(&organisation), Text(secret)], |row| {
+            Ok(Version {
+                version: row.int()?,
+                destroyed_at: row.int_or_null()?,
+                format: row.word(Format::from_word)?,
+                created_at: row.int()?,
+                last_accessed_at: row.int_or_null()?,
+            })
+        })
+        .await
+    }
+
+    /// Secrets with `from <= path < end`, in bytewise order.
+    pub async fn list_secrets(
+        &mut self,
+        (region, project): (&str, &str),
+        (from, end): (&str, &str),
+        count: i64,
+    ) -> Result<Vec<Secret>> {
+        let organisation = self.organisation();
+        let values =
+            [Text(&organisation), Text(region), Text(project), Text(from), Text(end), Int(count)];
+        self.rows(sql::LIST_SECRETS, &values, read_secret).await
+    }
+
+    pub async fn set_latest_version(&mut self, secret: &str, version: i64, now: i64) -> Result<()> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(secret), Int(version), Int(now)];
+        self.change_one(sql::SET_LATEST_VERSION, &values).await
+    }
+
+    pub async fn set_policy(
+        &mut self,
+        secret: &str,
+        policy: Option<&Json>,
+        now: i64,
+    ) -> Result<()> {
+        let organisation = self.organisation();
+        let policy = policy.map(to_json).transpose()?;
+        let policy = Value::text_or_null(policy.as_deref());
+        self.change_one(sql::SET_POLICY, &[Text(&organisation), Text(secret), policy, Int(now)])
+            .await
+    }
+
+    /// Sets description, labels and annotations to those of `secret`.
+    pub async fn set_metadata(&mut self, secret: &Secret, now: i64) -> Result<()> {
+        let organisation = self.organisation();
+        let (labels, annotations) = (to_json(&secret.labels)?, to_json(&secret.annotations)?);
+        let values = [
+            Text(&organisation),
+            Text(&secret.id),
+            Text(&secret.description),
+            Text(&labels),
+            Text(&annotations),
+            Int(now),
+        ];
+        self.change_one(sql::SET_METADATA, &values).await
+    }
+
+    /// Whether the version is destroyed; `None` when there was never such a version.
+    pub async fn is_version_destroyed(
+        &mut self,
+        secret: &str,
+        version: i64,
+    ) -> Result<Option<bool>> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(secret), Int(version)];
+        self.row(sql::FIND_VERSION, &values, |row| Ok(row.int_or_null()?.is_some())).await
+    }
+
+    /// Erases a version's sealed value and data key for ever, and finds the new current version.
+    pub async fn destroy_version(&mut self, secret: &str, version: i64, now: i64) -> Result<()> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(secret), Int(version), Int(now)];
+        self.change_one(sql::DESTROY_VERSION, &values).await?;
+        self.change_one(sql::SET_CURRENT_VERSION, &[Text(&organisation), Text(secret), Int(now)])
+            .await
+    }
+
+    /// Deletes a secret with all its versions.
+    pub async fn delete_secret(&mut self, secret: &str) -> Result<()> {
+        let organisation = self.organisation();
+        self.execute(sql::DELETE_VERSIONS, &[Text(&organisation), Text(secret)]).await?;
+        self.change_one(sql::DELETE_SECRET, &[Text(&organisation), Text(secret)]).await
+    }
+
+    /// Remembers a reveal. Nothing happens when the secret is gone by now.
+    pub async fn touch_secret(
+        &mut self,
+        organisation: &str,
+        secret: &str,
+        version: i64,
+        at: i64,
+    ) -> Result<()> {
+        let values = [Text(organisation), Text(secret), Int(at)];
+        self.execute(sql::TOUCH_SECRET, &values).await?;
+        let values = [Text(organisation), Text(secret), Int(version), Int(at)];
+        self.execute(sql::TOUCH_VERSION, &values).await.map(|_| ())
+    }
+}
+
+fn read_secret(row: &Columns<'_>) -> Result<Secret> {
+    Ok(Secret {
+        id: row.text()?,
+        path: row.text()?,
+        description: row.text()?,
+        labels: row.json()?,
+        annotations: row.json()?,
+        access_policy: row.text_or_null()?.map(|text| from_json(&text)).transpose()?,
+        current_version: row.int()?,
+        latest_version: row.int()?,
+        object_version: row.int()?,
+        created_at: row.int()?,
+        updated_at: row.int()?,
+        last_accessed_at: row.int_or_null()?,
+        key: read_key(row)?,
+    })
+}

@@ -1,0 +1,219 @@
+//! Every statement, in one place and in one text for every database.
+//!
+//! `$n` is bound by its number. Times are microseconds. Tenants' statements take the organisation as `$1`.
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* pub const $name: &str = $sql;)*
+        /// All of them by name, for the test that runs each on every database.
+        pub const ALL: &[(&str, &str)] = &[$((stringify!($name), $name),)*];
+    };
+}
+
+macro_rules! key_columns {
+    () => {
+        "k.key_id, k.project_id, k.name, k.slug, k.description, k.labels, k.annotations, k.key_type,
+         k.status, k.export_allowed, k.rotation_enabled, k.rotation_period_days, k.latest_version,
+         k.min_decryption_version, k.deletion_scheduled_at, k.created_at, k.updated_at, k.object_version"
+    };
+}
+
+macro_rules! secret_columns {
+    () => {
+        "s.secret_id, s.path, s.description, s.labels, s.annotations, s.access_policy, s.current_version,
+         s.latest_version, s.object_version, s.created_at, s.updated_at, s.last_accessed_at"
+    };
+}
+
+macro_rules! organisation_columns {
+    () => {
+        "o.organisation_id, o.slug, o.name, o.description, o.labels, o.annotations, o.secrets_gate,
+         o.kms_gate, o.projects_gate, o.created_at, o.updated_at, o.object_version"
+    };
+}
+
+macro_rules! audit_filter {
+    () => {
+        "FROM audit_events e WHERE e.organisation_id = $1
+         AND ($2 = '' OR e.project_id = $2)
+         AND ($3 = '' OR REPLACE($3, ',' || e.action || ',', '') <> $3)
+         AND ($4 = '' OR REPLACE($4, ',' || e.resource_type || ',', '') <> $4)
+         AND ($5 = '' OR e.resource_id = $5)
+         AND ($6 = '' OR (e.principal_kind = 'user' AND e.principal_id = $6))
+         AND ($7 = '' OR (e.principal_kind = 'service_account' AND e.principal_id = $7))
+         AND ($8 = '' OR REPLACE($8, ',' || e.outcome || ',', '') <> $8)
+         AND ($9 = 1 OR e.principal_kind <> 'system')
+         AND ($10 = '' OR REPLACE(LOWER(e.action || ' ' || e.resource_id || ' ' || e.principal_id || ' '
+             || e.reason || ' ' || e.url_path), $10, '')
+             <> LOWER(e.action || ' ' || e.resource_id || ' ' || e.principal_id || ' ' || e.reason
+             || ' ' || e.url_path))"
+    };
+}
+
+statements! {
+    FIND_META = "SELECT value FROM meta WHERE name = $1";
+    PUT_META = "INSERT INTO meta (name, value) VALUES ($1, $2)
+        ON CONFLICT (name) DO UPDATE SET value = $2";
+
+    // Organisations, regions, projects.
+    INSERT_ORGANISATION = "INSERT INTO organisations (organisation_id, slug, name, description, labels,
+        annotations, secrets_gate, kms_gate, projects_gate, created_at, updated_at, object_version)
+        VALUES ($1, $2, $3, '', '{}', '{}', 1, 1, 1, $4, $4, 1) ON CONFLICT DO NOTHING";
+    SET_GATES = "UPDATE organisations SET secrets_gate = $2, kms_gate = $3, projects_gate = $4,
+        updated_at = $5, object_version = object_version + 1 WHERE organisation_id = $1";
+    FIND_ORGANISATION = concat!("SELECT ", organisation_columns!(), " FROM organisations o
+        WHERE o.organisation_id = $1 OR o.slug = $1 ORDER BY o.organisation_id = $1 DESC LIMIT 1");
+    COUNT_ORGANISATIONS = "SELECT COUNT(*) FROM organisations";
+    UPSERT_REGION = "INSERT INTO regions (region_id, slug, name, description, kms, created_at, updated_at,
+        object_version) VALUES ($1, $2, $3, '', $4, $5, $5, 1)
+        ON CONFLICT (slug) DO UPDATE SET name = $3, kms = $4, updated_at = $5,
+        object_version = regions.object_version + 1 WHERE regions.name <> $3 OR regions.kms <> $4";
+    LIST_REGIONS = "SELECT region_id, slug, name, description, kms, created_at, updated_at, object_version
+        FROM regions ORDER BY slug";
+    INSERT_PROJECT = "INSERT INTO projects (organisation_id, project_id, slug, name, created_at)
+        VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+    FIND_PROJECT = "SELECT project_id, slug FROM projects
+        WHERE organisation_id = $1 AND (project_id = $2 OR slug = $2)
+        ORDER BY project_id = $2 DESC LIMIT 1";
+
+    // People.
+    INSERT_USER = "INSERT INTO users (subject, name, email, created_at) VALUES ($1, $2, $3, $4)";
+    FIND_USERS_OF = "SELECT u.subject, u.name, u.email, u.created_at FROM users u
+        JOIN members m ON m.subject = u.subject WHERE m.organisation_id = $1";
+    FIND_USER = "SELECT subject, name, email, created_at FROM users WHERE subject = $1";
+    INSERT_MEMBER = "INSERT INTO members (organisation_id, member_id, subject, role, created_at)
+        VALUES ($1, $2, $3, $4, $5)";
+    DELETE_MEMBER = "DELETE FROM members WHERE organisation_id = $1 AND subject = $2";
+    FIND_MEMBER_ROLE = "SELECT role FROM members WHERE organisation_id = $1 AND subject = $2";
+    FIND_OWNER = "SELECT subject FROM members WHERE organisation_id = $1 AND role = 'OWNER'
+        ORDER BY member_id LIMIT 1";
+    LIST_MEMBERSHIPS = concat!("SELECT m.member_id, m.role, m.created_at, ", organisation_columns!(),
+        " FROM members m JOIN organisations o ON o.organisation_id = m.organisation_id
+        WHERE m.subject = $1 ORDER BY m.organisation_id");
+    INSERT_TEAM = "INSERT INTO teams (organisation_id, team_id, slug, name, created_at)
+        VALUES ($1, $2, $3, $4, $5)";
+    INSERT_TEAM_MEMBER = "INSERT INTO team_members (organisation_id, team_id, subject, created_at)
+        VALUES ($1, $2, $3, $4)";
+    LIST_TEAMS_OF = "SELECT t.team_id, t.slug FROM team_members m
+        JOIN teams t ON t.organisation_id = m.organisation_id AND t.team_id = m.team_id
+        WHERE m.organisation_id = $1 AND m.subject = $2";
+
+    // Roles.
+    INSERT_ROLE = "INSERT INTO roles (organisation_id, role_id, slug, name, system, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    FIND_ROLE = "SELECT role_id FROM roles WHERE organisation_id = $1 AND slug = $2";
+    INSERT_RULE = "INSERT INTO role_rules (organisation_id, rule_id, role_id, resources,
+        resource_identities, permissions) VALUES ($1, $2, $3, $4, $5, $6)";
+    INSERT_BINDING = "INSERT INTO role_bindings (organisation_id, binding_id, role_id, principal_kind,
+        principal_id, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
+    DELETE_BINDINGS = "DELETE FROM role_bindings
+        WHERE organisation_id = $1 AND principal_kind = $2 AND principal_id = $3";
+    /// The rules of every role bound to a user, directly or by team; a system role has none here.
+    LIST_RULES_OF = "SELECT r.slug, r.system, u.resources, u.resource_identities, u.permissions
+        FROM role_bindings b
+        JOIN roles r ON r.organisation_id = b.organisation_id AND r.role_id = b.role_id
+        LEFT JOIN role_rules u ON u.organisation_id = r.organisation_id AND u.role_id = r.role_id
+        WHERE b.organisation_id = $1 AND ((b.principal_kind = 'user' AND b.principal_id = $2)
+        OR (b.principal_kind = 'team' AND b.principal_id IN
+            (SELECT m.team_id FROM team_members m WHERE m.organisation_id = $1 AND m.subject = $2)))
+        ORDER BY r.role_id, u.rule_id";
+
+    // Tokens.
+    INSERT_TOKEN = "INSERT INTO personal_access_tokens (token_hash, token_id, subject, name, created_at,
+        expires_at) VALUES ($1, $2, $3, $4, $5, $6)";
+    FIND_TOKEN = "SELECT token_id, subject, expires_at FROM personal_access_tokens WHERE token_hash = $1";
+    DELETE_TOKEN = "DELETE FROM personal_access_tokens WHERE token_id = $1";
+
+    // Keys.
+    INSERT_KEY = "INSERT INTO kms_keys (organisation_id, key_id, region_id, project_id, name, slug,
+        description, labels, annotations, key_type, status, export_allowed, rotation_enabled,
+        rotation_period_days, latest_version, min_decryption_version, created_at, updated_at,
+        object_version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', $11, $12, $13, 1, 1, $14, $14, 1)
+        ON CONFLICT DO NOTHING";
+    INSERT_KEY_VERSION = "INSERT INTO kms_key_versions (organisation_id, key_id, version, status,
+        wrapped_material, created_at) VALUES ($1, $2, $3, 'active', $4, $5)";
+    /// An identity finds a key in any state; a slug does not find one that waits for its deletion.
+    FIND_KEY = concat!("SELECT ", key_columns!(), " FROM kms_keys k
+        WHERE k.organisation_id = $1 AND k.region_id = $2 AND k.project_id = $3
+        AND (k.key_id = $4 OR (k.slug = $4 AND k.status <> 'pending_deletion')) LIMIT 1");
+    LIST_KEYS = concat!("SELECT ", key_columns!(), " FROM kms_keys k
+        WHERE k.organisation_id = $1 AND k.region_id = $2 AND k.project_id = $3
+        AND ($4 = '' OR k.key_id = $4) AND ($5 = '' OR k.name = $5) AND ($6 = '' OR k.slug = $6)
+        AND ($7 = '' OR k.status = $7) AND k.key_id > $8 ORDER BY k.key_id LIMIT $9");
+    LIST_KEY_VERSIONS = "SELECT version, status, created_at FROM kms_key_versions
+        WHERE organisation_id = $1 AND key_id = $2 ORDER BY version";
+    FIND_KEY_MATERIAL = "SELECT wrapped_material FROM kms_key_versions
+        WHERE organisation_id = $1 AND key_id = $2 AND version = $3";
+    COUNT_KEYS = "SELECT region_id, status, COUNT(*) FROM kms_keys
+        WHERE organisation_id = $1 AND project_id = $2 GROUP BY region_id, status";
+    SET_KEY_VERSION = "UPDATE kms_keys SET latest_version = $3, updated_at = $4,
+        object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2";
+    SET_KEY_STATUS = "UPDATE kms_keys SET status = $3, slug = $4, deletion_scheduled_at = $5,
+        updated_at = $6, object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2";
+    FIND_SLUG = "SELECT 1 FROM kms_keys WHERE organisation_id = $1 AND region_id = $2
+        AND project_id = $3 AND slug = $4 AND status <> 'pending_deletion'";
+
+    // Secrets.
+    INSERT_SECRET = "INSERT INTO secrets (organisation_id, region_id, project_id, path, secret_id, key_id,
+        description, labels, annotations, access_policy, current_version, latest_version, object_version,
+        created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 1, 1, $11, $11) ON CONFLICT DO NOTHING";
+    INSERT_SECRET_VERSION = "INSERT INTO secret_versions (organisation_id, secret_id, version, format,
+        key_version, wrapped_data_key, sealed_value, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    FIND_SECRET = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), " FROM secrets s
+        JOIN kms_keys k ON k.organisation_id = s.organisation_id AND k.key_id = s.key_id
+        WHERE s.organisation_id = $1 AND s.region_id = $2 AND s.project_id = $3 AND s.path = $4");
+    /// A secret, the wanted version ($5, 0 for the current one) and the key version that sealed it.
+    FIND_VALUE = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), ",
+        v.version, v.format, v.destroyed_at, v.wrapped_data_key, v.sealed_value, v.key_version,
+        m.wrapped_material
+        FROM secrets s
+        JOIN kms_keys k ON k.organisation_id = s.organisation_id AND k.key_id = s.key_id
+        LEFT JOIN secret_versions v ON v.organisation_id = s.organisation_id
+            AND v.secret_id = s.secret_id
+            AND v.version = CASE WHEN $5 = 0 THEN s.current_version ELSE $5 END
+        LEFT JOIN kms_key_versions m ON m.organisation_id = s.organisation_id AND m.key_id = s.key_id
+            AND m.version = v.key_version
+        WHERE s.organisation_id = $1 AND s.region_id = $2 AND s.project_id = $3 AND s.path = $4");
+    LIST_SECRET_VERSIONS = "SELECT version, destroyed_at, format, created_at, last_accessed_at
+        FROM secret_versions WHERE organisation_id = $1 AND secret_id = $2 ORDER BY version";
+    /// From $4 (inclusive) to $5 (exclusive, empty for no end), in bytewise order of the path.
+    LIST_SECRETS = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), " FROM secrets s
+        JOIN kms_keys k ON k.organisation_id = s.organisation_id AND k.key_id = s.key_id
+        WHERE s.organisation_id = $1 AND s.region_id = $2 AND s.project_id = $3
+        AND s.path >= $4 AND s.path < $5 ORDER BY s.path LIMIT $6");
+    SET_LATEST_VERSION = "UPDATE secrets SET current_version = $3, latest_version = $3, updated_at = $4,
+        object_version = object_version + 1 WHERE organisation_id = $1 AND secret_id = $2";
+    SET_POLICY = "UPDATE secrets SET access_policy = $3, updated_at = $4,
+        object_version = object_version + 1 WHERE organisation_id = $1 AND secret_id = $2";
+    SET_METADATA = "UPDATE secrets SET description = $3, labels = $4, annotations = $5, updated_at = $6,
+        object_version = object_version + 1 WHERE organisation_id = $1 AND secret_id = $2";
+    DESTROY_VERSION = "UPDATE secret_versions SET wrapped_data_key = NULL, sealed_value = NULL,
+        destroyed_at = $4 WHERE organisation_id = $1 AND secret_id = $2 AND version = $3
+        AND destroyed_at IS NULL";
+    FIND_VERSION = "SELECT destroyed_at FROM secret_versions
+        WHERE organisation_id = $1 AND secret_id = $2 AND version = $3";
+    SET_CURRENT_VERSION = "UPDATE secrets SET current_version = (SELECT COALESCE(MAX(v.version), 0)
+        FROM secret_versions v WHERE v.organisation_id = $1 AND v.secret_id = $2
+        AND v.destroyed_at IS NULL), updated_at = $3, object_version = object_version + 1
+        WHERE organisation_id = $1 AND secret_id = $2";
+    DELETE_VERSIONS = "DELETE FROM secret_versions WHERE organisation_id = $1 AND secret_id = $2";
+    DELETE_SECRET = "DELETE FROM secrets WHERE organisation_id = $1 AND secret_id = $2";
+    TOUCH_SECRET = "UPDATE secrets SET last_accessed_at = $3
+        WHERE organisation_id = $1 AND secret_id = $2
+        AND (last_accessed_at IS NULL OR last_accessed_at < $3)";
+    TOUCH_VERSION = "UPDATE secret_versions SET last_accessed_at = $4
+        WHERE organisation_id = $1 AND secret_id = $2 AND version = $3";
+
+    // The audit log.
+    INSERT_EVENT = "INSERT INTO audit_events (organisation_id, at, event_id, project_id, principal_kind,
+        principal_id, action, resource_type, resource_id, outcome, reason, credential_id,
+        credential_kind, client, user_agent, method, url_path, request_id, duration)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+    COUNT_EVENTS = concat!("SELECT COUNT(*) ", audit_filter!());
+    LIST_EVENTS = concat!("SELECT e.at, e.event_id, e.project_id, e.principal_kind, e.principal_id,
+        e.action, e.resource_type, e.resource_id, e.outcome, e.reason, e.credential_id,
+        e.credential_kind, e.client, e.user_agent, e.method, e.url_path, e.request_id, e.duration ",
+        audit_filter!(), " ORDER BY e.at DESC, e.event_id DESC LIMIT $11 OFFSET $12");
+}

@@ -1,0 +1,246 @@
+//! One transaction: bound to an organisation, it runs statements and reads rows.
+
+use std::cell::Cell;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, ToSql};
+
+use crate::error::{Error, Result};
+use crate::model::action::Action;
+
+/// A value bound to a statement.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    Null,
+    Int(i64),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Value<'a> {
+    pub fn int_or_null(value: Option<i64>) -> Self {
+        value.map_or(Self::Null, Self::Int)
+    }
+
+    pub fn text_or_null(value: Option<&'a str>) -> Self {
+        value.map_or(Self::Null, Self::Text)
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Int(i64::from(value))
+    }
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(value) => ValueRef::Integer(*value),
+            Self::Text(value) => ValueRef::Text(value.as_bytes()),
+            Self::Bytes(value) => ValueRef::Blob(value),
+        }))
+    }
+}
+
+/// A transaction. Only the store makes one, and only the gate is given one.
+///
+/// Its methods are `async` so that operations read the same on every database; on SQLite they never wait,
+/// which lets the store's threads drive an operation to its end in one go.
+pub struct Tx {
+    connection: Connection,
+    organisation: String,
+    /// Other actions that this one implies, recorded when it succeeds.
+    notes: Vec<(Action, String)>,
+    identities_changed: bool,
+}
+
+impl Tx {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            organisation: String::new(),
+            notes: Vec::new(),
+            identities_changed: false,
+        }
+    }
+
+    /// Makes the transaction an organisation's own.
+    pub(crate) fn enter(&mut self, organisation: &str) {
+        organisation.clone_into(&mut self.organisation);
+        self.notes.clear();
+    }
+
+    pub(super) fn identities_changed(&mut self) {
+        self.identities_changed = true;
+    }
+
+    pub(super) fn take_identities_changed(&mut self) -> bool {
+        std::mem::take(&mut self.identities_changed)
+    }
+
+    /// How many migrations have run.
+    pub(super) fn schema_version(&self) -> anyhow::Result<usize> {
+        let version =
+            self.connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
+        Ok(usize::try_from(version)?)
+    }
+
+    pub(super) fn control(&self, sql: &str) -> Result<()> {
+        self.connection.execute_batch(sql).map_err(failed)
+    }
+
+    /// Whether SQLite has given the whole transaction up by itself, as it does when the disk is full.
+    pub(super) fn is_lost(&self) -> bool {
+        self.connection.is_autocommit()
+    }
+
+    /// Undoes all that this operation has written; what follows is kept again.
+    pub async fn undo(&mut self) -> Result<()> {
+        self.notes.clear();
+        self.control("ROLLBACK TO operation")
+    }
+
+    /// Remembers an action that this one implies, such as `kms.decrypt` for a reveal.
+    pub fn note(&mut self, action: Action, resource_id: &str) {
+        self.notes.push((action, resource_id.to_owned()));
+    }
+
+    pub fn take_notes(&mut self) -> Vec<(Action, String)> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// The organisation, as the first value of a tenant's statement.
+    pub(super) fn organisation(&self) -> String {
+        self.organisation.clone()
+    }
+
+    pub(super) async fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<usize> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        bind(&mut statement, values)?;
+        statement.raw_execute().map_err(failed)
+    }
+
+    pub(super) async fn rows<T>(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+        read: impl Fn(&Columns<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        bind(&mut statement, values)?;
+        let mut rows = statement.raw_query();
+        let mut out = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            out.push(read(&Columns { row, next: Cell::new(0) })?);
+        }
+        Ok(out)
+    }
+
+    /// The first row, if there is one.
+    pub(super) async fn row<T>(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+        read: impl Fn(&Columns<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        bind(&mut statement, values)?;
+        let mut rows = statement.raw_query();
+        match rows.next().map_err(failed)? {
+            Some(row) => read(&Columns { row, next: Cell::new(0) }).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Runs a change that must touch exactly one row.
+    pub(super) async fn change_one(&mut self, sql: &str, values: &[Value<'_>]) -> Result<()> {
+        match self.execute(sql, values).await? {
+            1 => Ok(()),
+            count => Err(Error::bug(format!("a statement changed {count} rows instead of one"))),
+        }
+    }
+}
+
+/// SQLite numbers `$n` by first appearance; the name decides here.
+fn bind(statement: &mut rusqlite::CachedStatement<'_>, values: &[Value<'_>]) -> Result<()> {
+    for index in 1..=statement.parameter_count() {
+        let value = statement
+            .parameter_name(index)
+            .and_then(|name| name.get(1..)?.parse::<usize>().ok())
+            .and_then(|number| values.get(number.checked_sub(1)?))
+            .ok_or_else(|| Error::bug("a statement has a parameter without a value"))?;
+        statement.raw_bind_parameter(index, value).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The columns of a row, read in the order of the statement.
+pub(super) struct Columns<'r> {
+    row: &'r rusqlite::Row<'r>,
+    next: Cell<usize>,
+}
+
+impl Columns<'_> {
+    fn read<T: rusqlite::types::FromSql>(&self) -> Result<T> {
+        let index = self.next.replace(self.next.get() + 1);
+        self.row.get(index).map_err(|error| Error::corrupt(format!("column {index}: {error}")))
+    }
+
+    pub fn text(&self) -> Result<String> {
+        self.read()
+    }
+
+    pub fn text_or_null(&self) -> Result<Option<String>> {
+        self.read()
+    }
+
+    pub fn int(&self) -> Result<i64> {
+        self.read()
+    }
+
+    pub fn int_or_null(&self) -> Result<Option<i64>> {
+        self.read()
+    }
+
+    pub fn flag(&self) -> Result<bool> {
+        Ok(self.int()? != 0)
+    }
+
+    pub fn bytes_or_null(&self) -> Result<Option<Vec<u8>>> {
+        self.read()
+    }
+
+    /// A column of JSON text.
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        from_json(&self.text()?)
+    }
+
+    /// A column whose words are those of an enum.
+    pub fn word<T>(&self, read: impl Fn(&str) -> Option<T>) -> Result<T> {
+        let word = self.text()?;
+        read(&word).ok_or_else(|| Error::corrupt(format!("unknown word `{word}`")))
+    }
+}
+
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|_| Error::corrupt("a JSON column does not parse"))
+}
+
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::bug(error.to_string()))
+}
+
+/// What a failure of the database means to a caller. SQL text and parameters stay out of it.
+pub(super) fn failed(error: rusqlite::Error) -> Error {
+    let cause = match &error {
+        rusqlite::Error::SqliteFailure(code, _) => format!("sqlite: {code}"),
+        other => format!("sqlite: {other}"),
+    };
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::corrupt(cause),
+        Some(ErrorCode::ConstraintViolation) | None => Error::bug(cause),
+        Some(_) => Error::unavailable(cause),
+    }
+}

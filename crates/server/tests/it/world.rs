@@ -1,0 +1,423 @@
+//! The whole harness: a fresh database, the real router, a fixed clock, two organisations, people by role.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use coffer_crypto::{RootKey, token};
+use coffer_server::app::App;
+use coffer_server::clock::Clock;
+use coffer_server::config::{Config, RegionConfig};
+use coffer_server::http;
+use coffer_server::keyring::Keyring;
+use coffer_server::model::identity::{MemberRole, User};
+use coffer_server::platform;
+use coffer_server::store::{Store, Token, Tx};
+use http_body_util::BodyExt;
+use serde_json::{Value as Json, json};
+
+/// 2026-01-15T12:00:00Z, a Thursday: what the clock shows until a test moves it.
+pub const NOON: i64 = 1_768_478_400_000_000;
+
+pub struct World {
+    pub app: Arc<App>,
+    router: Router,
+    now: Arc<AtomicI64>,
+    pub folder: tempfile::TempDir,
+    /// Everything is on; region `nl-01` has KMS, `de-01` has none.
+    pub acme: Organisation,
+    /// Another organisation with the same slugs inside.
+    pub globex: Organisation,
+    /// Owner of acme.
+    pub owner: Person,
+    /// Owner of globex.
+    pub stranger: Person,
+    /// Member of acme without any role.
+    pub nobody: Person,
+}
+
+#[derive(Clone, Debug)]
+pub struct Organisation {
+    pub id: String,
+    pub slug: String,
+    /// Identity of an active key with the slug `default` in `nl-01`.
+    pub key: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub subject: String,
+    pub token: String,
+    /// The organisation that is named in this person's calls.
+    pub organisation: String,
+}
+
+/// An answer, its body parsed when it is JSON.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Json,
+    pub text: String,
+}
+
+/// A request that is being put together.
+pub struct Asking<'w> {
+    world: &'w World,
+    method: &'static str,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+    peer: IpAddr,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A world whose configuration is changed first.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let region = |slug: &str, kms| RegionConfig { slug: slug.into(), name: None, kms };
+        let mut config = Config {
+            data: folder.path().to_owned(),
+            regions: vec![region("nl-01", true), region("de-01", false)],
+            ..Config::default()
+        };
+        // Most tests fail to authenticate more often than a client should.
+        config.limits.auth_failures_per_minute = 0;
+        change(&mut config);
+        let now = Arc::new(AtomicI64::new(NOON));
+        let store = Store::open(folder.path()).unwrap();
+        let root = RootKey::parse(&RootKey::generate_text().unwrap()).unwrap();
+        let app = App::new(store, Keyring::new(root), Clock::Fixed(now.clone()), config);
+        platform::check_root_key(&app).await.unwrap();
+        platform::configure_regions(&app, &app.config.regions).await.unwrap();
+        let router = http::router(app.clone());
+        let none = Organisation { id: String::new(), slug: String::new(), key: String::new() };
+        let blank =
+            Person { subject: String::new(), token: String::new(), organisation: String::new() };
+        let mut world = Self {
+            app,
+            router,
+            now,
+            folder,
+            acme: none.clone(),
+            globex: none,
+            owner: blank.clone(),
+            stranger: blank.clone(),
+            nobody: blank,
+        };
+        (world.acme, world.owner) = world.organisation("acme").await;
+        (world.globex, world.stranger) = world.organisation("globex").await;
+        world.nobody = world.person().await;
+        world
+    }
+
+    /// One more organisation with its owner and a key `default`.
+    pub async fn organisation(&self, slug: &str) -> (Organisation, Person) {
+        let (id, name) = (self.fresh_id("o-"), slug.to_owned());
+        let (made, clock) = (id.clone(), self.app.clock.clone());
+        self.write("", async move |tx| {
+            tx.insert_organisation((&made, &name, &name), NOON, || clock.fresh_id("")).await
+        })
+        .await;
+        let owner = self.member(&id, MemberRole::Owner).await;
+        let key = self.key(&owner, "default").await;
+        (Organisation { id, slug: slug.to_owned(), key }, owner)
+    }
+
+    /// A person with a token, member of an organisation.
+    pub async fn member(&self, organisation: &str, role: MemberRole) -> Person {
+        let subject = self.fresh_id("usr-");
+        let user = User {
+            subject: subject.clone(),
+            name: subject.clone(),
+            email: format!("{subject}@example.invalid"),
+            created_at: NOON,
+        };
+        let (member, token_id) = (self.fresh_id("m-"), self.fresh_id("pat-"));
+        let text = token::mint_pat().unwrap().to_string();
+        let hash = token::hash(&text);
+        let of = subject.clone();
+        self.write(organisation, async move |tx| {
+            tx.insert_user(&user).await?;
+            tx.insert_member(&member, &of, role, NOON).await?;
+            let token = Token { id: token_id.clone(), subject: of.clone(), expires_at: None };
+            tx.insert_token(&hash, &token, "test", NOON).await
+        })
+        .await;
+        Person { subject, token: text, organisation: organisation.to_owned() }
+    }
+
+    /// A member of acme without any role.
+    pub async fn person(&self) -> Person {
+        let acme = self.acme.id.clone();
+        self.member(&acme, MemberRole::Member).await
+    }
+
+    /// A member of acme with a role that has one rule.
+    pub async fn person_with(
+        &self,
+        resource: &str,
+        identities: &[&str],
+        permissions: &[&str],
+    ) -> Person {
+        let person = self.person().await;
+        self.grant(&person, resource, identities, permissions).await;
+        person
+    }
+
+    /// A member of acme with a system role, by slug, for example `secrets-read-access`.
+    pub async fn person_as(&self, role: &str) -> Person {
+        let person = self.person().await;
+        let role = role.to_owned();
+        let (binding, subject) = (self.fresh_id(""), person.subject.clone());
+        self.write(&person.organisation, async move |tx| {
+            let role = tx.find_role(&role).await?.unwrap();
+            tx.insert_binding((&binding, &role), ("user", &subject), NOON).await
+        })
+        .await;
+        person
+    }
+
+    /// Binds a new role with one rule to a person.
+    pub async fn grant(
+        &self,
+        person: &Person,
+        resource: &str,
+        identities: &[&str],
+        permissions: &[&str],
+    ) {
+        let owned =
+            |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let (resource, identities, permissions) =
+            (resource.to_owned(), owned(identities), owned(permissions));
+        let ids = [self.fresh_id(""), self.fresh_id(""), self.fresh_id("")];
+        let subject = person.subject.clone();
+        self.write(&person.organisation, async move |tx| {
+            let [role, rule, binding] = &ids;
+            let identities: Vec<_> = identities.iter().map(String::as_str).collect();
+            let permissions: Vec<_> = permissions.iter().map(String::as_str).collect();
+            tx.insert_role((role, role, role), NOON).await?;
+            tx.insert_rule((rule, role), &[&resource], &identities, &permissions).await?;
+            tx.insert_binding((binding, role), ("user", &subject), NOON).await
+        })
+        .await;
+    }
+
+    /// A project of acme: its identity.
+    pub async fn project(&self, slug: &str) -> String {
+        let (id, name) = (self.fresh_id("prj-"), slug.to_owned());
+        let made = id.clone();
+        self.write(&self.acme.id, async move |tx| {
+            tx.insert_project((&made, &name, &name), NOON).await
+        })
+        .await;
+        id
+    }
+
+    /// A new active key in `nl-01`: its identity.
+    pub async fn key(&self, by: &Person, name: &str) -> String {
+        let made = self.post(by, "/v1/kms/nl-01/keys").json(json!({"name": name})).send().await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        made.body["identity"].as_str().unwrap().to_owned()
+    }
+
+    /// A new secret of acme in `nl-01` with a string value, made by its owner.
+    pub async fn secret(&self, path: &str, value: &str) -> Json {
+        let made = self
+            .post(&self.owner, "/v1/secrets/nl-01/secrets")
+            .json(json!({
+                "path": path, "kmsKeyIdentity": self.acme.key, "secretString": base64(value)
+            }))
+            .send()
+            .await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        made.body
+    }
+
+    /// Turns acme's gates on and off: secrets, kms, projects.
+    pub async fn set_gates(&self, gates: [bool; 3]) {
+        let acme = self.acme.id.clone();
+        self.write("", async move |tx| tx.set_gates(&acme, gates, NOON).await).await;
+    }
+
+    /// Turns a region's KMS on or off.
+    pub async fn set_region_kms(&self, slug: &str, kms: bool) {
+        let slug = slug.to_owned();
+        let id = self.fresh_id("r-");
+        self.write("", async move |tx| tx.upsert_region((&id, &slug, &slug), kms, NOON).await)
+            .await;
+    }
+
+    /// Writes past the door, as only a test may.
+    pub async fn write<T, F>(&self, organisation: &str, operation: F) -> T
+    where
+        T: Send + 'static,
+        F: AsyncFn(&mut Tx) -> coffer_server::error::Result<T> + Send + 'static,
+    {
+        self.app.store.write(organisation, operation).await.unwrap()
+    }
+
+    /// Runs SQL on the database file itself, behind the server's back.
+    pub fn sql(&self, sql: &str) {
+        let file = rusqlite::Connection::open(self.folder.path().join("coffer.db")).unwrap();
+        file.execute_batch(sql).unwrap();
+    }
+
+    /// Sets the clock, in microseconds since 1970.
+    pub fn set_now(&self, now: i64) {
+        self.now.store(now, Ordering::SeqCst);
+    }
+
+    pub fn fresh_id(&self, prefix: &str) -> String {
+        self.app.clock.fresh_id(prefix).unwrap()
+    }
+
+    /// Every audit record of acme that matches `query` (for example `action=secrets.create`), newest first.
+    pub async fn audit(&self, query: &str) -> Vec<Json> {
+        let url = format!("/v1/audit?limit=500&{query}");
+        let found = self.get(&self.owner, &url).send().await;
+        assert_eq!(found.status, 200, "{}", found.text);
+        found.body["items"].as_array().unwrap().clone()
+    }
+
+    pub fn get(&self, by: &Person, url: &str) -> Asking<'_> {
+        self.ask("GET", by, url)
+    }
+
+    pub fn post(&self, by: &Person, url: &str) -> Asking<'_> {
+        self.ask("POST", by, url)
+    }
+
+    pub fn put(&self, by: &Person, url: &str) -> Asking<'_> {
+        self.ask("PUT", by, url)
+    }
+
+    pub fn patch(&self, by: &Person, url: &str) -> Asking<'_> {
+        self.ask("PATCH", by, url)
+    }
+
+    pub fn delete(&self, by: &Person, url: &str) -> Asking<'_> {
+        self.ask("DELETE", by, url)
+    }
+
+    /// A call with a person's token and organisation.
+    pub fn ask(&self, method: &'static str, by: &Person, url: &str) -> Asking<'_> {
+        self.anonymous(method, url)
+            .header("authorization", &format!("Bearer {}", by.token))
+            .header("x-organisation-identity", &by.organisation)
+    }
+
+    /// A call without any header.
+    pub fn anonymous(&self, method: &'static str, url: &str) -> Asking<'_> {
+        Asking {
+            world: self,
+            method,
+            url: url.to_owned(),
+            headers: Vec::new(),
+            body: None,
+            peer: IpAddr::from([127, 0, 0, 1]),
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.app.store.close();
+    }
+}
+
+impl Asking<'_> {
+    /// Sets a header, in place of one with the same name.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self.add_header(name, value)
+    }
+
+    /// Adds a header beside others with the same name.
+    pub fn add_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self
+    }
+
+    pub fn project(self, project: &str) -> Self {
+        self.header("x-project-identity", project)
+    }
+
+    pub fn json(self, body: Json) -> Self {
+        self.raw(body.to_string().as_bytes())
+    }
+
+    /// A body that is sent as JSON, whatever it is.
+    pub fn raw(mut self, body: &[u8]) -> Self {
+        self.body = Some(body.to_vec());
+        self.header("content-type", "application/json")
+    }
+
+    /// The address the connection comes from.
+    pub fn from(mut self, peer: &str) -> Self {
+        self.peer = peer.parse().unwrap();
+        self
+    }
+
+    pub async fn send(self) -> Answer {
+        let mut request = Request::builder().method(self.method).uri(&self.url);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(self.body.map_or(Body::empty(), Body::from)).unwrap();
+        let world = self.world;
+        let reply = http::answer(&world.app, world.router.clone(), self.peer, request).await;
+        let (parts, body) = reply.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: serde_json::from_str(&text).unwrap_or(Json::Null),
+            text,
+        }
+    }
+
+    /// Sends, and checks the status.
+    pub async fn expect(self, status: u16) -> Answer {
+        let about = format!("{} {}", self.method, self.url);
+        let answer = self.send().await;
+        assert_eq!(answer.status, status, "{about}: {}", answer.text);
+        answer
+    }
+}
+
+impl Answer {
+    /// The error's message.
+    pub fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+}
+
+pub fn base64(text: impl AsRef<[u8]>) -> String {
+    use ::base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.encode(text)
+}
+
+/// What a revealed string is, decoded.
+pub fn text_of(revealed: &Answer) -> String {
+    use ::base64::{Engine, engine::general_purpose::STANDARD};
+    let encoded = revealed.body["secretString"].as_str().unwrap();
+    String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap()
+}
