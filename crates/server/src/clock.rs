@@ -1,7 +1,7 @@
 //! The time and fresh identities; the only place that reads the clock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use crate::error::Result;
 
@@ -26,19 +26,30 @@ impl Clock {
         }
     }
 
-    /// A fresh identity: the prefix and 20 characters of lower-case base32hex, of which the first seven
-    /// follow the time, so that later ones mostly sort behind earlier ones. 64 bits are random.
+    /// A fresh identity: the prefix and 20 characters of lower-case base32hex, 32 bits of seconds and 64 of
+    /// chance.
     pub fn fresh_id(&self, prefix: &str) -> Result<String> {
+        Ok(self.id(prefix, u64::from_be_bytes(coffer_crypto::random::array()?)))
+    }
+
+    /// As [`Clock::fresh_id`], but later ones of this process sort behind earlier ones of the same second.
+    pub fn ordered_id(&self, prefix: &str) -> Result<String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let chance = u32::from_be_bytes(coffer_crypto::random::array()?);
+        Ok(self.id(prefix, (u64::from(count) << 32) | u64::from(chance)))
+    }
+
+    fn id(&self, prefix: &str, rest: u64) -> String {
         const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
         let seconds = u32::try_from(self.now() / 1_000_000).unwrap_or(u32::MAX);
-        let random = u64::from_be_bytes(coffer_crypto::random::array()?);
-        // 32 bits of time, 64 of chance, 4 of padding: 20 characters of five bits.
-        let bits = (u128::from(seconds) << 68) | (u128::from(random) << 4);
+        // 32 bits of time, 64 of the rest, 4 of padding: 20 characters of five bits.
+        let bits = (u128::from(seconds) << 68) | (u128::from(rest) << 4);
         let digit = |at: u32| {
             let index = usize::try_from((bits >> (95 - 5 * at)) & 31).unwrap_or_default();
             char::from(ALPHABET.get(index).copied().unwrap_or(b'0'))
         };
-        Ok(prefix.chars().chain((0..20).map(digit)).collect())
+        prefix.chars().chain((0..20).map(digit)).collect()
     }
 }
 
@@ -57,5 +68,7 @@ mod tests {
             now.fetch_add(60_000_000, Ordering::SeqCst);
         }
         assert!(first < clock.fresh_id("o-").unwrap());
+        let ordered: Vec<_> = (0..50).map(|_| clock.ordered_id("ev-").unwrap()).collect();
+        assert!(ordered.is_sorted() && ordered.iter().all(|id| coffer_api::is_identity(id)));
     }
 }

@@ -417,7 +417,7 @@ impl Record {
             None => (None, String::new(), ""),
         };
         Ok(Event {
-            id: self.clock.fresh_id("ev-")?,
+            id: self.clock.ordered_id("ev-")?,
             at: now,
             organisation: self.organisation.clone(),
             project: self.project.clone(),
