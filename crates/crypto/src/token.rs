@@ -7,7 +7,8 @@ use crate::{Refused, random};
 
 /// What a personal access token begins with.
 pub const PAT_PREFIX: &str = "tc_pat_";
-const PAT_CHARACTERS: usize = 40;
+/// Characters of a whole token, the prefix included.
+const PAT_BYTES: usize = 47;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// SHA-256 of a token's text: what a store keeps and looks up. A token has 238 random bits, so neither
@@ -16,9 +17,9 @@ pub type TokenHash = [u8; 32];
 
 /// A fresh personal access token.
 pub fn mint_pat() -> Result<Zeroizing<String>, Refused> {
-    let mut token = Zeroizing::new(String::with_capacity(PAT_PREFIX.len() + PAT_CHARACTERS));
+    let mut token = Zeroizing::new(String::with_capacity(PAT_BYTES));
     token.push_str(PAT_PREFIX);
-    while token.len() < PAT_PREFIX.len() + PAT_CHARACTERS {
+    while token.len() < PAT_BYTES {
         // Six bits a draw; the two draws of 64 that name no character are thrown away, so none is favoured.
         let [byte] = random::array::<1>()?;
         if let Some(character) = BASE62.get(usize::from(byte & 63)) {
@@ -46,7 +47,7 @@ mod tests {
     fn a_token_has_its_form() {
         let token = mint_pat().unwrap();
         let random = token.strip_prefix(PAT_PREFIX).unwrap();
-        assert_eq!(random.len(), PAT_CHARACTERS);
+        assert_eq!(random.len(), 40);
         assert!(random.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         assert_ne!(*token, *mint_pat().unwrap());
     }

@@ -74,7 +74,7 @@ async fn default_key(app: &Arc<App>, token: &str, organisation: &str) -> Result<
     let known = app.directory.find_caller(token::hash(token), organisation).await?;
     let caller = known.context("the owner's token is not known")?.caller.clone();
     let call = Call { caller, arrival: Arrival::system(app.clock.now()), project: None };
-    let filter = crate::store::KeyFilter { slug: KEY.to_owned(), ..Default::default() };
+    let filter = crate::model::key::KeyFilter { slug: KEY.to_owned(), ..Default::default() };
     let query = kms::manage::Query { filter, limit: None, after: String::new() };
     let (keys, _) = kms::manage::list(app, &call, REGION.to_owned(), Ok(query)).await?;
     if let Some(key) = keys.first() {

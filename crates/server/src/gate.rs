@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use coffer_api::SecretPath;
+use futures_util::future::LocalBoxFuture;
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -114,11 +115,18 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+/// Reads the page that begins at a place.
+type ReadPage<T> = Arc<
+    dyn for<'a> Fn(&'a mut Tx, &'a Scope, &'a str) -> LocalBoxFuture<'a, Result<Page<T>>>
+        + Send
+        + Sync,
+>;
+
 /// A list that is read page by page, each in its own transaction, after one admission and one record.
-pub struct Pages<T, F> {
+pub struct Pages<T> {
     app: Arc<App>,
     scope: Scope,
-    page: Arc<F>,
+    read_page: ReadPage<T>,
     /// The page at hand; `None` at the end.
     at_hand: Option<Page<T>>,
 }
@@ -129,46 +137,40 @@ pub async fn pages<T, F>(
     call: &Call,
     ask: Ask,
     from: String,
-    page: F,
-) -> Result<Pages<T, F>>
+    read_page: F,
+) -> Result<Pages<T>>
 where
     T: Send + 'static,
     F: AsyncFn(&mut Tx, &Scope, &str) -> Result<Page<T>> + Send + Sync + 'static,
 {
-    let page = Arc::new(page);
-    let first = page.clone();
+    let read_page = Arc::new(read_page);
+    let read_page: ReadPage<T> = Arc::new(move |tx, scope, from| {
+        let read_page = read_page.clone();
+        Box::pin(async move { read_page(tx, scope, from).await })
+    });
+    let first = read_page.clone();
     let (scope, at_hand) = read(app, call, ask, async move |tx, scope| {
         Ok((scope.clone(), first(tx, scope, &from).await?))
     })
     .await?;
-    Ok(Pages { app: app.clone(), scope, page, at_hand: Some(at_hand) })
+    Ok(Pages { app: app.clone(), scope, read_page, at_hand: Some(at_hand) })
 }
 
-impl<T, F> Pages<T, F>
-where
-    T: Send + 'static,
-    F: AsyncFn(&mut Tx, &Scope, &str) -> Result<Page<T>> + Send + Sync + 'static,
-{
+impl<T: Send + 'static> Pages<T> {
     /// The next page, `None` after the last.
     #[expect(clippy::disallowed_methods, reason = "this is the door; the list was admitted above")]
     pub async fn next(&mut self) -> Result<Option<Page<T>>> {
-        let Some(page) = self.at_hand.take() else {
-            return Ok(None);
-        };
+        let Some(page) = self.at_hand.take() else { return Ok(None) };
         if let Some(from) = page.next.clone() {
-            let (read_page, scope) = (self.page.clone(), self.scope.clone());
+            let (read_page, scope) = (self.read_page.clone(), self.scope.clone());
             let organisation = self.scope.organisation.clone();
-            self.at_hand = Some(
-                self.app
-                    .store
-                    .read(&organisation, async move |tx| read_page(tx, &scope, &from).await)
-                    .await?,
-            );
+            let read = async move |tx: &mut Tx| read_page(tx, &scope, &from).await;
+            self.at_hand = Some(self.app.store.read(&organisation, read).await?);
         }
         Ok(Some(page))
     }
 
-    /// The page at hand alone, for callers who asked for one.
+    /// The first page alone, for callers who asked for one.
     pub fn into_first(self) -> Option<Page<T>> {
         self.at_hand
     }

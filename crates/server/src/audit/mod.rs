@@ -8,9 +8,8 @@ use crate::error::{Error, Result};
 use crate::gate::{self, Ask, Subject};
 use crate::model::action::Action;
 use crate::model::caller::{Call, Standing};
-use crate::model::event::Event;
+use crate::model::event::{Event, EventFilter};
 use crate::model::identity::{Organisation, User};
-use crate::store::EventFilter;
 
 /// A search as it was asked for.
 #[derive(Debug, Clone)]

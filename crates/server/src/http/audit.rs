@@ -15,9 +15,8 @@ use crate::audit::{self, Found, Query};
 use crate::error::{Error, Result};
 use crate::model::action::Action;
 use crate::model::caller::Principal;
-use crate::model::event::Event;
+use crate::model::event::{Event, EventFilter};
 use crate::model::limits::AUDIT_ITEMS_MAX;
-use crate::store::EventFilter;
 
 /// Search the audit log
 ///

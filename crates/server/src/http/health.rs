@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::reply::{self, Reply};
 use crate::app::App;
 use crate::error::Outcome;
-use crate::gate;
+use crate::platform;
 
 /// How the parts of the server are.
 #[derive(Serialize, ToSchema)]
@@ -35,9 +35,7 @@ pub async fn healthz() -> Reply {
 ))]
 pub async fn readyz(State(app): State<Arc<App>>) -> Reply {
     let word = |ok| if ok { "ok" } else { "unavailable" };
-    let known = gate::inspect(&app, async |tx| tx.find_meta("root_key").await).await;
-    let store = known.is_ok();
-    let kms = known.is_ok_and(|known| known.as_deref() == Some(app.keyring.fingerprint()));
+    let [store, kms] = platform::readiness(&app).await;
     let outcome = if store && kms { Outcome::Ok } else { Outcome::Unavailable };
     reply::json(outcome, &Health { status: word(store && kms), store: word(store), kms: word(kms) })
 }

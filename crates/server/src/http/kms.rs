@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::kms::{self, Named, View};
 use crate::model::action::Action;
-use crate::store::KeyFilter;
+use crate::model::key::KeyFilter;
 
 /// Where KMS can be used
 #[utoipa::path(get, path = "/v1/kms/summary", tag = "KMS", responses((status = 200, body = KmsSummary)))]

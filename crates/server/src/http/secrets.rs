@@ -24,15 +24,13 @@ use super::secret_url::{self, Operation, WrongMethod, parse_path};
 use super::wire;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::gate::{Page, Pages, Scope};
 use crate::model::action::Action;
 use crate::model::caller::Call;
 use crate::model::precondition::Precondition;
 use crate::model::secret::{Format, decode_key_values};
-use crate::secrets::browse::{Entry, Query, What};
+use crate::secrets::browse::{Entry, Page, Pages, Query, What};
 use crate::secrets::value::Revealed;
 use crate::secrets::{Named, View, browse, manage, policy, value};
-use crate::store::Tx;
 
 /// Browse one level, or list everything below a prefix
 ///
@@ -54,13 +52,11 @@ pub async fn list(
 ) -> Reply {
     let query = read_query(&Params::parse(uri.query()));
     let asked = query.as_ref().ok().cloned();
-    let mut pages = match browse::list(&app, &call, region, query).await {
+    let pages = match browse::list(&app, &call, region, query).await {
         Ok(pages) => pages,
         Err(error) => return reply::refusal(&error),
     };
-    let Some(asked) = asked else {
-        return reply::refusal(&Error::bug("a bad query was listed"));
-    };
+    let Some(asked) = asked else { return reply::refusal(&Error::bug("a bad query was listed")) };
     let mut writer = match &asked.what {
         What::Level(level) => ListWriter::level(level),
         What::Below(_) | What::AtAndBelow(_) => ListWriter::flat(),
@@ -68,16 +64,12 @@ pub async fn list(
     if asked.limit.is_none() {
         return stream_list(pages, writer);
     }
-    match pages.next().await {
-        Ok(page) => {
-            let next = page.as_ref().and_then(|page| page.next.clone());
-            let mut text = writer.page(page);
-            text.extend_from_slice(&writer.page(None));
-            let ok = reply::with(Action::ListSecrets.rule().success, Body::from(text));
-            with_next(reply::as_json(ok), &uri, next.as_deref())
-        }
-        Err(error) => reply::refusal(&error),
-    }
+    let page = pages.into_first();
+    let next = page.as_ref().and_then(|page| page.next.clone());
+    let mut text = writer.page(page);
+    text.extend_from_slice(&writer.page(None));
+    let ok = reply::with(Action::ListSecrets.rule().success, Body::from(text));
+    with_next(reply::as_json(ok), &uri, next.as_deref())
 }
 
 /// Either form of a list, for the description of the API.
@@ -142,7 +134,7 @@ impl ListWriter {
         for entry in page.items {
             match entry {
                 Entry::Directory(directory) => {
-                    self.directories.get_or_insert_default().push(directory)
+                    self.directories.get_or_insert_default().push(directory);
                 }
                 Entry::Secret(view) => {
                     text.append(&mut self.before);
@@ -171,12 +163,8 @@ impl ListWriter {
 }
 
 /// Streams a list; a failure half-way breaks the connection off, so that nobody takes a part for the whole.
-fn stream_list<F>(pages: Pages<Entry, F>, writer: ListWriter) -> Reply
-where
-    F: AsyncFn(&mut Tx, &Scope, &str) -> Result<Page<Entry>> + Send + Sync + 'static,
-{
+fn stream_list(mut pages: Pages<Entry>, mut writer: ListWriter) -> Reply {
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, Broken>>(2);
-    let (mut pages, mut writer) = (pages, writer);
     #[expect(
         clippy::disallowed_methods,
         reason = "the list is read while the answer is being sent"

@@ -12,10 +12,10 @@ use crate::model::action::{Action, Feature};
 use crate::model::caller::{Call, Standing};
 use crate::model::decide::{Target, allows};
 use crate::model::identity::Region;
-use crate::model::key::{Key, KeyStatus, KeyType};
+use crate::model::key::{Key, KeyFilter, KeyStatus, KeyType};
 use crate::model::limits;
 use crate::model::precondition::Precondition;
-use crate::store::{KeyFilter, NewKey};
+use crate::store::NewKey;
 
 /// A region and how many keys of the scope it has: active, disabled, pending deletion.
 pub struct RegionSummary {

@@ -27,3 +27,17 @@ pub struct Event {
     /// Microseconds from arrival to record.
     pub duration: i64,
 }
+
+/// What a search is narrowed to; empty means any.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    pub project: String,
+    pub actions: Vec<String>,
+    pub resource_types: Vec<String>,
+    pub resource_id: String,
+    pub user: String,
+    pub service_account: String,
+    pub outcomes: Vec<Outcome>,
+    pub include_system: bool,
+    pub search_text: String,
+}

@@ -118,3 +118,12 @@ pub struct WrappedKey {
     pub key_type: KeyType,
     pub material: Vec<u8>,
 }
+
+/// What a list of keys is narrowed to; empty means any.
+#[derive(Debug, Clone, Default)]
+pub struct KeyFilter {
+    pub identity: String,
+    pub name: String,
+    pub slug: String,
+    pub status: String,
+}

@@ -104,12 +104,22 @@ pub async fn configure_regions(app: &Arc<App>, regions: &[RegionConfig]) -> Resu
     .await
 }
 
+/// Under which name the store remembers its root key.
+const ROOT_KEY: &str = "root_key";
+
+/// Whether the store answers, and whether it belongs to the root key at hand.
+pub async fn readiness(app: &App) -> [bool; 2] {
+    match gate::inspect(app, async |tx| tx.find_meta(ROOT_KEY).await).await {
+        Ok(known) => [true, known.as_deref() == Some(app.keyring.fingerprint())],
+        Err(_) => [false, false],
+    }
+}
+
 /// Remembers the root key's name at first, and refuses another one later.
 pub async fn check_root_key(app: &Arc<App>) -> Result<()> {
-    const NAME: &str = "root_key";
     let fingerprint = app.keyring.fingerprint().to_owned();
-    gate::keep_house(app, "", async move |tx| match tx.find_meta(NAME).await? {
-        None => tx.put_meta(NAME, &fingerprint).await,
+    gate::keep_house(app, "", async move |tx| match tx.find_meta(ROOT_KEY).await? {
+        None => tx.put_meta(ROOT_KEY, &fingerprint).await,
         Some(known) if known == fingerprint => Ok(()),
         Some(known) => Err(Error::Conflict(format!(
             "this store belongs to root key {known}, not {fingerprint}; put the right root.key in place"

@@ -8,12 +8,14 @@ use coffer_api::{Directory, Map, SecretPath};
 use super::View;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::gate::{self, Ask, Page, Pages, Scope, Subject};
+use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
 use crate::model::caller::Call;
 use crate::model::decide::{Target, allows, readable_prefixes};
 use crate::model::secret::Secret;
 use crate::store::Tx;
+
+pub use crate::gate::{Page, Pages};
 
 /// Sorts behind a path and before every longer one: below the whole alphabet of paths.
 const JUST_AFTER: &str = "!";
@@ -61,14 +63,13 @@ pub async fn list(
     call: &Call,
     region: String,
     query: Result<Query>,
-) -> Result<
-    Pages<
-        Entry,
-        impl AsyncFn(&mut Tx, &Scope, &str) -> Result<Page<Entry>> + Send + Sync + 'static,
-    >,
-> {
-    let ask = Ask { action: Action::ListSecrets, region: Some(region), subject: Subject::None };
-    let from = query.as_ref().map(|query| query.from.clone()).unwrap_or_default();
+) -> Result<Pages<Entry>> {
+    // A query that does not parse is told where a path that does not parse would be.
+    let (from, subject) = match &query {
+        Ok(query) => (query.from.clone(), Subject::None),
+        Err(error) => (String::new(), Subject::Secret(Err(error.clone()))),
+    };
+    let ask = Ask { action: Action::ListSecrets, region: Some(region), subject };
     let shared = app.clone();
     gate::pages(app, call, ask, from, async move |tx: &mut Tx, scope: &Scope, from: &str| {
         let query = query.as_ref().map_err(Clone::clone)?;

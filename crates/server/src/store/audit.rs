@@ -5,22 +5,8 @@ use super::{Tx, Value, sql};
 use crate::error::{Error, Outcome, Result};
 use crate::model::action::Action;
 use crate::model::caller::{Arrival, Principal};
-use crate::model::event::Event;
+use crate::model::event::{Event, EventFilter};
 use Value::{Int, Text};
-
-/// What a search is narrowed to; empty means any.
-#[derive(Debug, Clone, Default)]
-pub struct EventFilter {
-    pub project: String,
-    pub actions: Vec<String>,
-    pub resource_types: Vec<String>,
-    pub resource_id: String,
-    pub user: String,
-    pub service_account: String,
-    pub outcomes: Vec<Outcome>,
-    pub include_system: bool,
-    pub search_text: String,
-}
 
 impl Tx {
     /// Appends a record.

@@ -3,7 +3,7 @@
 use super::tx::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
-use crate::model::key::{Key, KeyStatus, KeyType, KeyVersion};
+use crate::model::key::{Key, KeyFilter, KeyStatus, KeyType, KeyVersion};
 use Value::{Bytes, Int, Text};
 
 /// A key to insert; the rest of its columns follow from being new.
@@ -12,15 +12,6 @@ pub struct NewKey<'a> {
     pub key: &'a Key,
     /// Version 1, wrapped.
     pub material: &'a [u8],
-}
-
-/// What a list of keys is narrowed to; empty means any.
-#[derive(Debug, Clone, Default)]
-pub struct KeyFilter {
-    pub identity: String,
-    pub name: String,
-    pub slug: String,
-    pub status: String,
 }
 
 impl Tx {

@@ -27,8 +27,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
-pub use audit::EventFilter;
-pub use kms::{KeyFilter, NewKey};
+pub use kms::NewKey;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
 pub use tokens::Token;
 pub use tx::Tx;

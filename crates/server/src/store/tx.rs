@@ -233,6 +233,7 @@ pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
 }
 
 /// What a failure of the database means to a caller. SQL text and parameters stay out of it.
+#[expect(clippy::needless_pass_by_value, reason = "so that it fits map_err")]
 pub(super) fn failed(error: rusqlite::Error) -> Error {
     let cause = match &error {
         rusqlite::Error::SqliteFailure(code, _) => format!("sqlite: {code}"),
