@@ -11,5 +11,7 @@
     reason = "a test may stop, print, and look behind the door"
 )]
 
+mod process;
+mod tidy;
 mod walk;
 mod world;

@@ -1,0 +1,311 @@
+//! Real processes: `cofferd dev`, `serve`, `bootstrap`, as an operator starts and kills them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::blocking::{Client, RequestBuilder};
+use serde_json::{Value as Json, json};
+
+use crate::world::base64;
+
+/// A server that is killed when the test ends, however it ends.
+struct Server {
+    child: Child,
+    /// All it has printed until it listened.
+    said: String,
+    pub env: HashMap<String, String>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn cofferd(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cofferd"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Starts `cofferd dev` and waits until it listens.
+fn dev(folder: &Path) -> Server {
+    let data = folder.to_str().unwrap();
+    let mut child = cofferd(&["dev", "--listen", "127.0.0.1:0", "--data", data]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = String::new();
+    while let Some(line) = lines.next().transpose().unwrap() {
+        said += &line;
+        said.push('\n');
+        if line.contains("Ctrl-C") {
+            break;
+        }
+    }
+    if !said.contains("Coffer listens on http://127.0.0.1:") {
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        panic!("{said}");
+    }
+    let env = fs::read_to_string(folder.join("dev.env")).unwrap();
+    let env = env
+        .lines()
+        .map(|line| line.strip_prefix("export ").unwrap().split_once('=').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    Server { child, said, env }
+}
+
+impl Server {
+    fn call(&self, http: &Client, method: &str, url: &str) -> RequestBuilder {
+        let url = format!("{}{url}", self.env["COFFER_ENDPOINT"]);
+        http.request(method.parse().unwrap(), url)
+            .bearer_auth(&self.env["COFFER_TOKEN"])
+            .header("X-Organisation-Identity", &self.env["COFFER_ORGANISATION"])
+    }
+
+    fn json(&self, http: &Client, method: &str, url: &str, body: Json) -> (u16, Json) {
+        let request = self.call(http, method, url);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        let answer = request.send().unwrap();
+        (answer.status().as_u16(), answer.json().unwrap_or_default())
+    }
+
+    /// SIGTERM, and how it ended.
+    fn stop(mut self) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        let mut errors = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        (status.code(), errors)
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn run(arguments: &[&str]) -> (Output, String) {
+    let output = cofferd(arguments).output().unwrap();
+    let errors = String::from_utf8(output.stderr.clone()).unwrap();
+    (output, errors)
+}
+
+fn secret(server: &Server, path: &str, value: &str) -> Json {
+    json!({
+        "path": path, "kmsKeyIdentity": server.env["COFFER_KMS_KEY"], "secretString": base64(value)
+    })
+}
+
+#[test]
+fn dev_makes_everything_and_continues_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("new/data");
+    let first = dev(&data);
+    let http = Client::new();
+    for name in ["root.key", "dev.env", "coffer.db"] {
+        let rights = fs::metadata(data.join(name)).unwrap().permissions().mode();
+        assert_eq!(rights & 0o777, 0o600, "{name}");
+    }
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(first.env["COFFER_ORGANISATION"], "dev");
+    assert_eq!(first.env["COFFER_REGION"], "nl-01");
+    let token = first.env["COFFER_TOKEN"].clone();
+    assert!(token.starts_with("tc_pat_") && !first.said.contains(&token));
+    assert_eq!(first.said.matches("\n  curl ").count(), 4, "{}", first.said);
+    assert!(first.said.contains("dev.env"));
+    let body = secret(&first, "/app/kept", "hunter2");
+    assert_eq!(first.json(&http, "POST", "/v1/secrets/nl-01/secrets", body).0, 201);
+    let (_, mine) = first.json(&http, "GET", "/v1/me/organisation-memberships", Json::Null);
+    assert_eq!(mine[0]["role"], "OWNER");
+    assert_eq!(mine[0]["organisation"]["slug"], "dev");
+    let (code, errors) = first.stop();
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(!errors.contains(&token) && !errors.contains("hunter2"));
+
+    let started = Instant::now();
+    let second = dev(&data);
+    let value = "/v1/secrets/nl-01/secret/app/kept/value";
+    let (status, revealed) = second.json(&http, "POST", value, Json::Null);
+    println!("first answer on existing data after {} ms", started.elapsed().as_millis());
+    assert_eq!((status, revealed["secretString"].as_str()), (200, Some(&*base64("hunter2"))));
+    assert_eq!(second.env["COFFER_TOKEN"], token, "the token is kept");
+    assert_ne!(second.env["COFFER_ENDPOINT"], "http://127.0.0.1:0");
+    drop(second);
+
+    fs::remove_file(data.join("dev.env")).unwrap();
+    let third = dev(&data);
+    assert_ne!(third.env["COFFER_TOKEN"], token, "a lost token is replaced");
+    assert_eq!(third.json(&http, "POST", value, Json::Null).0, 200);
+}
+
+#[test]
+fn what_is_read_last_before_sigterm_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let http = Client::new();
+    let server = dev(&folder.path().join("data"));
+    let body = secret(&server, "/a", "x");
+    assert_eq!(server.json(&http, "POST", "/v1/secrets/nl-01/secrets", body).0, 201);
+    assert_eq!(server.json(&http, "POST", "/v1/secrets/nl-01/secret/a/value", Json::Null).0, 200);
+    assert_eq!(server.stop().0, Some(0));
+    let server = dev(&folder.path().join("data"));
+    let (_, metadata) = server.json(&http, "GET", "/v1/secrets/nl-01/secret/a", Json::Null);
+    assert!(metadata["lastAccessedAt"].is_string(), "{metadata}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_trusted_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = dev(&data);
+    let arguments = ["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    let refused = |expected: &str| {
+        let (output, errors) = run(&arguments);
+        assert!(!output.status.success() && errors.contains(expected), "{expected}: {errors}");
+    };
+    refused("in use by another cofferd");
+    server.stop();
+    for (name, mode, good, expected) in [
+        ("root.key", 0o640, 0o600, "root.key can be read by others"),
+        ("coffer.db", 0o644, 0o600, "coffer.db can be read by others"),
+        ("", 0o755, 0o700, "can be read by others"),
+    ] {
+        let file = data.join(name);
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        refused(expected);
+        fs::set_permissions(&file, fs::Permissions::from_mode(good)).unwrap();
+    }
+    let key = fs::read(data.join("root.key")).unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    dev(&elsewhere).stop();
+    fs::write(data.join("root.key"), fs::read(elsewhere.join("root.key")).unwrap()).unwrap();
+    refused("belongs to root key");
+    fs::write(data.join("root.key"), "junk").unwrap();
+    refused("holds no root key");
+    fs::remove_file(data.join("root.key")).unwrap();
+    refused("put the root key back");
+    fs::write(data.join("root.key"), key).unwrap();
+    fs::set_permissions(data.join("root.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(dev(&data).stop().0, Some(0), "nothing was lost");
+}
+
+#[test]
+fn bootstrap_and_serve_work_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("coffer.toml");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let data = folder.path().join("data");
+    let text = format!(
+        "listen = [\"127.0.0.1:{port}\"]\ndata = \"{}\"\n[[regions]]\nslug = \"de-01\"\n",
+        data.display()
+    );
+    fs::write(&config, &text).unwrap();
+    let file = config.to_str().unwrap();
+    let (output, errors) = run(&["serve", "--config", file]);
+    assert!(!output.status.success() && errors.contains("bootstrap"), "{errors}");
+    let bootstrap =
+        ["bootstrap", "--config", file, "--organisation", "acme", "--owner", "o@acme.invalid"];
+    let (output, errors) = run(&bootstrap);
+    assert!(output.status.success(), "{errors}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let token = said.split("token ").nth(1).unwrap().trim().to_owned();
+    let (output, errors) = run(&bootstrap);
+    assert!(!output.status.success() && errors.contains("an organisation already"), "{errors}");
+
+    let mut child = cofferd(&["serve", "--config", file]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains(&port.to_string()), "{line}");
+    let env = HashMap::from([
+        ("COFFER_ENDPOINT".to_owned(), format!("http://127.0.0.1:{port}")),
+        ("COFFER_TOKEN".to_owned(), token),
+        ("COFFER_ORGANISATION".to_owned(), "acme".to_owned()),
+    ]);
+    let server = Server { child, said: line, env };
+    let (status, regions) = server.json(&Client::new(), "GET", "/v1/regions", Json::Null);
+    assert_eq!((status, regions[0]["slug"].as_str()), (200, Some("de-01")));
+    assert_eq!(server.stop().0, Some(0));
+
+    fs::write(&config, text.replace("listen", "lisen")).unwrap();
+    let (output, errors) = run(&["serve", "--config", file]);
+    assert!(!output.status.success());
+    assert!(errors.contains("unknown setting `lisen`; did you mean `listen`?"), "{errors}");
+}
+
+/// Each round: writers put values and remember what was acknowledged; the server is killed in the midst;
+/// after the restart every acknowledged write is there, and nothing is half there.
+#[test]
+fn kill_9_under_load_loses_no_acknowledged_write() {
+    const ROUNDS: u64 = 6;
+    const WRITERS: usize = 8;
+    let folder = tempfile::tempdir().unwrap();
+    let http = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    let server = dev(&folder.path().join("data"));
+    for writer in 0..WRITERS {
+        let body = secret(&server, &format!("/load/{writer}"), "0");
+        assert_eq!(server.json(&http, "POST", "/v1/secrets/nl-01/secrets", body).0, 201);
+    }
+    server.kill();
+    // The highest acknowledged version of each writer's secret.
+    let acknowledged = Mutex::new(vec![1_i64; WRITERS]);
+    for round in 0..ROUNDS {
+        let server = dev(&folder.path().join("data"));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (server, http, done, acknowledged) = (&server, &http, &done, &acknowledged);
+                scope.spawn(move || {
+                    let url = format!("/v1/secrets/nl-01/secret/load/{writer}/versions");
+                    while !done.load(Ordering::SeqCst) {
+                        // A value that names its round, so that a mixed-up one would show.
+                        let body = json!({"secretString": base64(format!("{writer}"))});
+                        let sent = server.call(http, "POST", &url).json(&body).send();
+                        let Ok(answer) = sent.and_then(|a| a.json::<Json>()) else { return };
+                        let version = answer["version"].as_i64().unwrap();
+                        let mut all = acknowledged.lock().unwrap();
+                        assert!(version > all[writer]);
+                        all[writer] = version;
+                    }
+                });
+            }
+            let pid = server.child.id().to_string();
+            std::thread::sleep(Duration::from_millis(120 + 70 * round));
+            assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+            done.store(true, Ordering::SeqCst);
+        });
+        drop(server);
+
+        let server = dev(&folder.path().join("data"));
+        for (writer, highest) in acknowledged.lock().unwrap().iter().enumerate() {
+            let url = format!("/v1/secrets/nl-01/secret/load/{writer}");
+            let (_, metadata) =
+                server.json(&http, "GET", &format!("{url}?includeVersions=true"), Json::Null);
+            let current = metadata["currentVersion"].as_i64().unwrap();
+            assert!(current >= *highest, "round {round}: {current} < {highest}");
+            let numbers = metadata["versions"].as_array().unwrap().iter();
+            let numbers: Vec<_> = numbers.map(|v| v["version"].as_i64().unwrap()).collect();
+            assert_eq!(numbers, (1..=current).collect::<Vec<_>>(), "without a gap");
+            for version in [*highest, current].into_iter().filter(|version| *version > 1) {
+                let body = json!({"version": version});
+                let (status, value) = server.json(&http, "POST", &format!("{url}/value"), body);
+                assert_eq!(status, 200, "{value}");
+                assert_eq!(value["secretString"], base64(format!("{writer}")));
+            }
+            let log = format!(
+                "/v1/audit?limit=1&action=secrets.putSecretValue&resourceIdentity=/load/{writer}&responseStatus=200"
+            );
+            let (_, page) = server.json(&http, "GET", &log, Json::Null);
+            assert_eq!(page["totalItems"].as_i64(), Some(current - 1), "a record for each version");
+        }
+        server.kill();
+    }
+    println!("acknowledged versions: {:?}", acknowledged.lock().unwrap());
+}

@@ -1,0 +1,147 @@
+//! Reads the sources: who imports whom, and what stands in one file only.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The table of imports: a room and the rooms of this crate that it may use. Below the line stand the rooms
+/// that everybody may use.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("http", &["auth", "secrets", "kms", "iam", "platform", "audit", "app"]),
+    ("jobs", &["secrets", "kms", "iam", "platform", "audit", "gate", "app"]),
+    ("dev", &["platform", "kms", "gate", "app", "custody"]),
+    ("auth", &["gate", "app"]),
+    ("secrets", &["gate", "app", "store"]),
+    ("kms", &["gate", "app", "store"]),
+    ("iam", &["gate", "app"]),
+    ("platform", &["gate", "app", "store"]),
+    ("audit", &["gate", "app"]),
+    ("gate", &["app", "store"]),
+    ("app", &["directory", "keyring", "store"]),
+    ("directory", &["store"]),
+    ("keyring", &[]),
+    ("store", &[]),
+    ("custody", &[]),
+    ("config", &[]),
+    ("clock", &[]),
+    ("model", &[]),
+    ("error", &[]),
+];
+const EVERYBODY_MAY: &[&str] = &["model", "error", "clock", "config"];
+/// `model`, `error`, `clock` and `config` are below everything: they may use each other downwards only.
+const LOWEST: &[(&str, &[&str])] = &[
+    ("model", &["error"]),
+    ("config", &["error"]),
+    ("clock", &["error"]),
+    ("error", &[]),
+    ("custody", &[]),
+];
+
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => walk(&path, files),
+                false => files.push(path),
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    walk(&root, &mut files);
+    let name = |file: &PathBuf| file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+    let mut sources: Vec<_> =
+        files.iter().map(|file| (name(file), fs::read_to_string(file).unwrap())).collect();
+    sources.sort();
+    sources
+}
+
+/// The source without its tests and comments.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn room(file: &str) -> &str {
+    file.split(['/', '.']).next().unwrap_or_default()
+}
+
+#[test]
+fn rooms_import_only_what_the_table_allows() {
+    for (file, text) in sources() {
+        let from = room(&file);
+        if from == "main" || from == "lib" {
+            continue;
+        }
+        let find = |table: &[(&str, &'static [&'static str])]| {
+            table.iter().find(|(room, _)| *room == from).map(|(_, rooms)| *rooms)
+        };
+        let allowed =
+            find(MAY_IMPORT).unwrap_or_else(|| panic!("{file} is in no room of the table"));
+        let everybody = if find(LOWEST).is_some() { &[] } else { EVERYBODY_MAY };
+        let lowest = find(LOWEST).unwrap_or_default();
+        for part in code(&text).split("crate::").skip(1) {
+            let to: String =
+                part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let ok = to == from
+                || allowed.contains(&&*to)
+                || everybody.contains(&&*to)
+                || lowest.contains(&&*to);
+            assert!(ok, "{file} imports {to}, which `{from}` may not");
+        }
+    }
+}
+
+#[test]
+fn one_thing_stands_in_one_file() {
+    for (file, text) in sources() {
+        let code = code(&text);
+        for (word, home) in [
+            ("StatusCode", "http/reply.rs"),
+            ("SELECT ", "store/sql.rs"),
+            ("INSERT INTO", "store/sql.rs"),
+            ("UPDATE ", "store/sql.rs"),
+            ("DELETE FROM", "store/sql.rs"),
+            ("rusqlite::", "store/"),
+            ("SecretPath::parse", "http/secret_url.rs secrets/mod.rs"),
+            ("Timestamp::now", "clock.rs"),
+            ("Caller::new", "directory.rs"),
+            ("RootKey::", "custody.rs"),
+        ] {
+            let at_home = home.split(' ').any(|home| file.starts_with(home));
+            assert!(
+                at_home || !code.contains(word),
+                "`{word}` stands in {file}, not only in {home}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for (file, text) in sources() {
+        assert!(text.starts_with("//! "), "{file} does not begin with `//!`");
+        assert!(text.lines().count() <= 500, "{file} is longer than 500 lines");
+    }
+}
+
+#[test]
+fn secret_types_cannot_be_printed_or_copied() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (file, name) in [
+        ("crypto/src/secret_bytes.rs", "pub struct SecretBytes"),
+        ("crypto/src/root.rs", "pub struct RootKey"),
+        ("crypto/src/aead.rs", "pub struct Key"),
+        ("api/src/secret_text.rs", "pub struct SecretText"),
+        ("api/src/secret_text.rs", "pub struct KeyValues"),
+        ("server/src/model/secret.rs", "pub struct NewValue"),
+        ("server/src/secrets/value.rs", "pub struct Revealed"),
+    ] {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let before = text.split(name).next().unwrap();
+        let attributes = before.rsplit("\n\n").next().unwrap();
+        assert!(text.contains(name), "{file} has no `{name}`");
+        assert!(!attributes.contains("#[derive"), "`{name}` derives something");
+    }
+}
