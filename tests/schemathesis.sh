@@ -19,6 +19,18 @@ server=$!
 for _ in $(seq 100); do grep -q Ctrl-C said && break; sleep 0.1; done
 # shellcheck disable=SC1091
 . data/dev.env
+api() {
+  curl -sS --fail-with-body "$@" -H "Authorization: Bearer $COFFER_TOKEN" -H "Content-Type: application/json" \
+    -H "X-Organisation-Identity: $COFFER_ORGANISATION" >/dev/null
+}
+for key in second third; do
+  api "$COFFER_ENDPOINT/v1/kms/$COFFER_REGION/keys" -d "{\"name\": \"$key\"}"
+done
+for path in /app/a /app/b/c /app/d /e; do
+  api "$COFFER_ENDPOINT/v1/secrets/$COFFER_REGION/secrets" \
+    -d "{\"path\": \"$path\", \"kmsKeyIdentity\": \"default\", \"generateSecret\": {\"byteLength\": 16}}"
+done
+
 "$st" --config-file "$config" run "$COFFER_ENDPOINT/openapi.json" --url "$COFFER_ENDPOINT" \
   -H "Authorization: Bearer $COFFER_TOKEN" -H "X-Organisation-Identity: $COFFER_ORGANISATION" \
   --max-examples "${EXAMPLES:-25}" --seed 1 --generation-database none "${@:3}"

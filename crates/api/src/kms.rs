@@ -111,7 +111,7 @@ pub struct KmsSummaryRegion {
 #[schema(examples(json!({"name": "orders", "keyType": "aes256-gcm96"})))]
 pub struct CreateKeyRequest {
     /// 1–255 characters; the slug is made from it and must be free.
-    #[schema(min_length = 1, max_length = 255, pattern = "^[A-Za-z][A-Za-z0-9 _.:-]*$")]
+    #[schema(min_length = 1, max_length = 255, pattern = "[A-Za-z0-9]")]
     pub name: String,
     /// At most 1,024 characters.
     #[schema(max_length = 1024)]
@@ -123,7 +123,7 @@ pub struct CreateKeyRequest {
     #[schema(schema_with = crate::secret::annotations_schema)]
     pub annotations: Option<Map>,
     /// `aes256-gcm96` when absent.
-    #[schema(pattern = "^(aes128-gcm96|aes256-gcm96|chacha20-poly1305)$")]
+    #[schema(pattern = "^(aes128-gcm96|aes256-gcm96|chacha20-poly1305)?$")]
     pub key_type: Option<String>,
     /// `false` when absent.
     pub export_allowed: Option<bool>,

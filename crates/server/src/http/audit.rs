@@ -59,11 +59,12 @@ fn read_query(params: &Params) -> Result<Query> {
     }
     let (outcomes, unknown_status) = match params.number("responseStatus")? {
         None => (Vec::new(), false),
-        Some(code) => {
+        Some(code @ 100..=599) => {
             let outcomes = u16::try_from(code).map(reply::outcomes_of).unwrap_or_default();
             let unknown = outcomes.is_empty();
             (outcomes, unknown)
         }
+        Some(_) => return Err(Error::invalid("responseStatus", "must be 100 to 599")),
     };
     Ok(Query {
         filter: EventFilter {

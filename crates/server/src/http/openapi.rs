@@ -66,6 +66,7 @@ pub fn describe() -> Json {
     document["components"]["securitySchemes"] = json!({
         "token": {"type": "http", "scheme": "bearer", "description": "A personal access token (`tc_pat_…`)"}
     });
+    complete_schemas(&mut document["components"]["schemas"]);
     let Some(paths) = document["paths"].as_object_mut() else {
         return document;
     };
@@ -79,6 +80,23 @@ pub fn describe() -> Json {
     let by_query: Vec<_> = paths.iter().filter_map(|(path, item)| by_query(path, item)).collect();
     paths.extend(by_query);
     document
+}
+
+/// What derived schemas cannot say: exactly one of the three value inputs (section 2.6), and a period where
+/// rotation is on (section 3.5).
+fn complete_schemas(schemas: &mut Json) {
+    for name in ["CreateSecretRequest", "PutSecretValueRequest"] {
+        let schema = &mut schemas[name];
+        schema["properties"]["generateSecret"] =
+            json!({"$ref": "#/components/schemas/GenerateSecret"});
+        let inputs = ["secretString", "secretKeyValues", "generateSecret"];
+        schema["oneOf"] = inputs.map(|input| json!({"required": [input]})).into();
+    }
+    let rotation_on = json!({"keyRotationEnabled": {"const": true}});
+    let period = json!({"rotationPeriodInDays": {"type": "integer"}});
+    let key = &mut schemas["CreateKeyRequest"];
+    key["if"] = json!({"properties": rotation_on, "required": ["keyRotationEnabled"]});
+    key["then"] = json!({"properties": period, "required": ["rotationPeriodInDays"]});
 }
 
 fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
@@ -126,8 +144,8 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
     place("key", "Identity or slug of the key", json!({"type": "string", "minLength": 1}));
     place(
         "path",
-        "The secret's path. Its slashes may stand as they are or as `%2F`.",
-        secret_path_schema(),
+        "The secret's path without its first slash. The other slashes may stand as `%2F`.",
+        path_schema(511, "", "app/production/db/password"),
     );
     if names_organisation {
         let name = "X-Organisation-Identity";
@@ -136,16 +154,26 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
     }
     let tagged = path.contains("/secret/{path}") || path.contains("/keys/{key}");
     if tagged && !path.ends_with("crypt") && !path.ends_with("/value") {
-        let condition = if method == "get" { "If-None-Match" } else { "If-Match" };
-        parameters.push(header(condition, false, "`\"<objectVersion>\"` or `*`"));
+        let about = "`\"<objectVersion>\"` or `*`";
+        match method {
+            // A tag that is not of our making matches nothing, so a read simply answers.
+            "get" => parameters.push(header("If-None-Match", false, about)),
+            _ => {
+                let mut tag = header("If-Match", false, about);
+                tag["schema"]["pattern"] = Json::from(r#"^("[1-9][0-9]{0,9}"|\*)$"#);
+                parameters.push(tag);
+            }
+        }
     }
     parameters
 }
 
-fn secret_path_schema() -> Json {
+/// The rules of section 2.3, behind `first`.
+fn path_schema(length_max: usize, first: &str, example: &str) -> Json {
+    let segment = r"(?!\.\.?(/|$))[A-Za-z0-9_.+-]+";
     json!({
-        "type": "string", "minLength": 2, "maxLength": 512,
-        "pattern": r"^(/(?!\.\.?(/|$))[A-Za-z0-9_.+-]+)+$", "examples": ["/app/production/db/password"]
+        "type": "string", "minLength": 1, "maxLength": length_max,
+        "pattern": format!("^{first}{segment}(/{segment})*$"), "examples": [example]
     })
 }
 
@@ -191,6 +219,8 @@ fn by_query(path: &str, item: &Json) -> Option<(String, Json)> {
         for parameter in operation["parameters"].as_array_mut()? {
             if parameter["in"] == "path" && parameter["name"] == "path" {
                 parameter["in"] = Json::from("query");
+                parameter["description"] = Json::from("The secret's path");
+                parameter["schema"] = path_schema(512, "/", "/app/production/db/password");
             }
         }
     }

@@ -39,20 +39,20 @@ impl Params {
         Ok(self.find(name)?.unwrap_or_default().to_owned())
     }
 
-    /// A whole number; absent and empty are none.
+    /// A whole number, if it is there.
     pub fn number(&self, name: &str) -> Result<Option<i64>> {
         match self.find(name)? {
-            None | Some("") => Ok(None),
+            None => Ok(None),
             Some(text) => {
                 text.parse().map(Some).map_err(|_| Error::invalid(name, "is not a whole number"))
             }
         }
     }
 
-    /// `true` or `false`; absent and empty are false.
+    /// `true` or `false`; absent is false.
     pub fn flag(&self, name: &str) -> Result<bool> {
         match self.find(name)? {
-            None | Some("" | "false" | "0") => Ok(false),
+            None | Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),
             Some(_) => Err(Error::invalid(name, "must be `true` or `false`")),
         }
