@@ -75,6 +75,10 @@ pub struct AuditContext {
     pub method: String,
     /// URL path, without the query.
     pub path: String,
+    /// The same: queries are not kept, since clients have been seen to put tokens there.
+    pub url: String,
+    /// Safe headers only: `User-Agent` and `X-Request-Id`.
+    pub headers: crate::Map,
     /// HTTP status of the answer.
     pub status: u16,
     /// Microseconds from the request's arrival to this record.

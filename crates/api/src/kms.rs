@@ -132,10 +132,16 @@ pub struct CreateKeyRequest {
     /// 1–3650.
     #[schema(minimum = 1, maximum = 3650)]
     pub rotation_period_in_days: Option<i64>,
+    /// For imported and HMAC keys, of which there are none yet; without meaning for the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash_function: Option<String>,
+    /// For imported keys, of which there are none yet; without meaning for the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_rotation: Option<bool>,
 }
 
-/// A key version in a request: `"3"`, `"v3"` or `3` (contract, section 14, 24). Zero and the empty text mean
-/// the latest.
+/// A key version in a request: `"3"`, `"v3"` or `3` (contract, section 14, 24). The empty text means the
+/// latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, pattern = "^v?[1-9][0-9]{0,8}$", examples("1"))]
 pub struct KeyVersionText(pub Option<i64>);

@@ -16,6 +16,7 @@ mod region;
 mod secret;
 mod secret_text;
 mod time;
+mod unique_json;
 
 pub use access_policy::{AccessPolicy, Condition, Hours, Statement};
 pub use audit::{AuditContext, AuditEntry, AuditPage};

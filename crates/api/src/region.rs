@@ -30,4 +30,8 @@ pub struct Region {
     /// Annotations.
     #[serde(default)]
     pub annotations: Map,
+    /// Always empty: a region of Coffer is not divided.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub zones: Vec<serde_json::Value>,
 }

@@ -1,10 +1,11 @@
 //! Secrets and what is done with them (contract, section 2).
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{AdditionalProperties, Object, ObjectBuilder, SchemaType, Type};
 
+use crate::unique_json::{object, unique};
 use crate::{AccessPolicy, KeyValues, KmsKey, Map, Region, SecretText, Time};
 
 /// A secret's metadata, never a value.
@@ -107,6 +108,7 @@ pub struct CreateSecretRequest {
     #[schema(schema_with = key_values_schema)]
     pub secret_key_values: Option<KeyValues>,
     /// The server makes the value.
+    #[serde(default, deserialize_with = "object")]
     pub generate_secret: Option<GenerateSecret>,
     /// At most 1,024 characters.
     #[schema(max_length = 1024)]
@@ -118,6 +120,7 @@ pub struct CreateSecretRequest {
     #[schema(schema_with = annotations_schema)]
     pub annotations: Option<Map>,
     /// Rules on top of IAM for reveal and put.
+    #[serde(default, deserialize_with = "unique")]
     #[schema(value_type = Option<AccessPolicy>)]
     pub access_policy: Option<Json>,
 }
@@ -145,6 +148,7 @@ pub struct PutSecretValueRequest {
     #[schema(schema_with = key_values_schema)]
     pub secret_key_values: Option<KeyValues>,
     /// The server makes the value.
+    #[serde(default, deserialize_with = "object")]
     pub generate_secret: Option<GenerateSecret>,
 }
 
@@ -202,14 +206,9 @@ pub struct GetSecretValueResponse {
 ]}})))]
 pub struct SetPolicyRequest {
     /// `null` and `{}` clear it. The field itself must be there.
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "unique")]
     #[schema(value_type = Option<AccessPolicy>, required = true)]
     pub access_policy: Option<Json>,
-}
-
-/// Makes an absent field an error although the field may be `null`.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
-    Option::deserialize(deserializer)
 }
 
 /// What to change; what is absent stays.

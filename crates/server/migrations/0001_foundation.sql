@@ -90,6 +90,8 @@ CREATE TABLE team_members (
     FOREIGN KEY (organisation_id, team_id) REFERENCES teams (organisation_id, team_id)
 );
 
+CREATE INDEX team_members_by_subject ON team_members (organisation_id, subject);
+
 -- What a system role grants stands in the code, under its slug; its row is what bindings point to.
 CREATE TABLE roles (
     organisation_id TEXT NOT NULL REFERENCES organisations (organisation_id),

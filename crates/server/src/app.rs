@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use ipnet::IpNet;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::keyring::Keyring;
+use crate::model::access_policy::canonical_net;
 use crate::store::Store;
 
 /// Everything a request needs, behind one pointer.
@@ -24,6 +26,8 @@ pub struct App {
     pub config: Config,
     pub last_access: LastAccess,
     pub auth_failures: AuthFailures,
+    /// Those of the configuration, IPv4 within IPv6 made IPv4.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// The last reveals that are not yet in the store. Written once a second and at shutdown, so that a read
@@ -82,7 +86,12 @@ impl AuthFailures {
         let Some(limiter) = &self.0 else {
             return Ok(());
         };
-        limiter.check_key(&client).map_err(|early| {
+        // Whoever has one IPv6 address has the whole /64.
+        let share = match client {
+            IpAddr::V4(_) => client,
+            IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+        };
+        limiter.check_key(&share).map_err(|early| {
             let wait = early.wait_time_from(DefaultClock::default().now());
             Error::TooMany { retry_after_seconds: wait.as_secs() + 1 }
         })
@@ -106,6 +115,7 @@ impl App {
             clock,
             last_access: LastAccess::default(),
             auth_failures: AuthFailures::new(config.limits.auth_failures_per_minute),
+            trusted_proxies: config.trusted_proxies.iter().map(|net| canonical_net(*net)).collect(),
             config,
         })
     }

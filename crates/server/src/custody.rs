@@ -45,7 +45,8 @@ pub fn root_key(folder: &Path, missing: WhenMissing) -> Result<RootKey> {
                 bail!("{} is missing; make a store with `cofferd bootstrap`", file.display());
             }
             let text = RootKey::generate_text().context("no randomness")?;
-            write_private(&file, text.as_bytes())?;
+            // SECURITY: never in place of a key that has appeared since.
+            write_private(&file, text.as_bytes(), WhenThere::Refuse)?;
             text
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
@@ -55,15 +56,28 @@ pub fn root_key(folder: &Path, missing: WhenMissing) -> Result<RootKey> {
     RootKey::parse(&text).with_context(|| format!("{} holds no root key", file.display()))
 }
 
+/// What to do with a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenThere {
+    Replace,
+    Refuse,
+}
+
 /// Writes a file with rights 0600 so that a crash leaves the old one or the new one, whole.
-pub fn write_private(file: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_private(file: &Path, bytes: &[u8], there: WhenThere) -> Result<()> {
     let write = || -> std::io::Result<()> {
         let fresh = file.with_extension("fresh");
         let mut out =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         out.write_all(bytes)?;
         out.sync_all()?;
-        fs::rename(&fresh, file)?;
+        match there {
+            WhenThere::Replace => fs::rename(&fresh, file)?,
+            WhenThere::Refuse => {
+                fs::hard_link(&fresh, file)?;
+                fs::remove_file(&fresh)?;
+            }
+        }
         match file.parent() {
             Some(folder) => File::open(folder)?.sync_all(),
             None => Ok(()),

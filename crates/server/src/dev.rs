@@ -4,15 +4,18 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use coffer_api::CreateKeyRequest;
 use coffer_crypto::token;
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::custody;
+use crate::custody::{self, WhenThere};
+use crate::error::Error;
 use crate::gate;
 use crate::kms;
-use crate::model::caller::{Arrival, Call};
+use crate::model::caller::{Arrival, Call, Claim, Standing};
+use crate::model::precondition::Precondition;
 use crate::platform::{self, Founding};
 
 const ORGANISATION: &str = "dev";
@@ -49,7 +52,7 @@ pub async fn prepare(app: &Arc<App>, folder: &Path, listening: SocketAddr) -> Re
          export COFFER_KMS_KEY={key}\n",
         token.as_str(),
     ));
-    custody::write_private(&file, text.as_bytes())
+    custody::write_private(&file, text.as_bytes(), WhenThere::Replace)
 }
 
 /// The token of an earlier `dev.env`, when it still works.
@@ -58,30 +61,32 @@ async fn known_token(
     file: &Path,
     organisation: &str,
 ) -> Result<Option<Zeroizing<String>>> {
-    let Ok(text) = std::fs::read_to_string(file).map(Zeroizing::new) else {
-        return Ok(None);
-    };
+    let Ok(text) = std::fs::read_to_string(file).map(Zeroizing::new) else { return Ok(None) };
     let token = text.lines().find_map(|line| line.strip_prefix("export COFFER_TOKEN="));
-    let Some(token) = token.map(|token| Zeroizing::new(token.to_owned())) else {
-        return Ok(None);
-    };
-    let known = app.directory.find_caller(token::hash(&token), organisation).await?;
-    Ok(known.map(|_| token))
+    let Some(token) = token.map(|token| Zeroizing::new(token.to_owned())) else { return Ok(None) };
+    let caller = app.directory.read_caller(&claim(&token, organisation), app.clock.now()).await;
+    Ok(caller.is_ok_and(|c| matches!(c.standing, Standing::Member(_))).then_some(token))
 }
 
 /// The identity of the key named `default`, made when there is none.
 async fn default_key(app: &Arc<App>, token: &str, organisation: &str) -> Result<String> {
-    let known = app.directory.find_caller(token::hash(token), organisation).await?;
-    let caller = known.context("the owner's token is not known")?.caller.clone();
-    let call = Call { caller, arrival: Arrival::system(app.clock.now()), project: None };
-    let filter = crate::model::key::KeyFilter { slug: KEY.to_owned(), ..Default::default() };
-    let query = kms::manage::Query { filter, limit: None, after: String::new() };
-    let (keys, _) = kms::manage::list(app, &call, REGION.to_owned(), Ok(query)).await?;
-    if let Some(key) = keys.first() {
-        return Ok(key.id.clone());
+    let (claim, arrival) = (claim(token, organisation), Arrival::system(app.clock.now()));
+    let caller = app.directory.read_caller(&claim, app.clock.now()).await?;
+    let call = Call { claim, caller, arrival, flaw: None, project: None };
+    let named = kms::Named { region: REGION.to_owned(), key: KEY.to_owned() };
+    // By slug, so a key of that name which is pending deletion is not found.
+    match kms::manage::read(app, &call, named, Precondition::default()).await {
+        Ok(view) => Ok(view.key.id),
+        Err(Error::NotFound { .. }) => {
+            let body = CreateKeyRequest { name: KEY.to_owned(), ..Default::default() };
+            Ok(kms::manage::create(app, &call, REGION.to_owned(), Ok(body)).await?.key.id)
+        }
+        Err(error) => Err(error.into()),
     }
-    let body = coffer_api::CreateKeyRequest { name: KEY.to_owned(), ..Default::default() };
-    Ok(kms::manage::create(app, &call, REGION.to_owned(), Ok(body)).await?.key.id)
+}
+
+fn claim(token: &str, organisation: &str) -> Claim {
+    Claim { token: token::hash(token), organisation: organisation.to_owned() }
 }
 
 /// What a newcomer reads first. Names the file with the token, never the token.

@@ -9,7 +9,7 @@ use coffer_crypto::token::TokenHash;
 use quick_cache::sync::Cache;
 
 use crate::error::{Error, Result};
-use crate::model::caller::{Caller, Credential, Principal, Standing};
+use crate::model::caller::{Caller, Claim, Credential, Principal, Standing};
 use crate::model::identity::{MemberRole, Project, Region};
 use crate::model::roles;
 use crate::store::{Store, Tx};
@@ -26,9 +26,9 @@ pub struct Directory {
 }
 
 /// A caller and until when the token lives.
-pub struct Known {
-    pub caller: Arc<Caller>,
-    pub expires_at: Option<i64>,
+struct Known {
+    caller: Arc<Caller>,
+    expires_at: Option<i64>,
 }
 
 struct Entry<T> {
@@ -53,13 +53,19 @@ impl Directory {
         }
     }
 
-    /// The caller of a token towards an organisation (identity, slug or, empty, none named).
-    pub async fn find_caller(
-        &self,
-        token: TokenHash,
-        organisation: &str,
-    ) -> Result<Option<Arc<Known>>> {
+    /// The caller of a claim as things stand at `now`; unauthenticated when the token is unknown or expired.
+    pub async fn read_caller(&self, claim: &Claim, now: i64) -> Result<Arc<Caller>> {
+        let refuse = |cause| Error::Unauthenticated { cause };
+        let known = self.find_caller(claim).await?.ok_or(refuse("unknown or revoked token"))?;
+        match known.expires_at {
+            Some(expires_at) if expires_at <= now => Err(refuse("expired token")),
+            _ => Ok(known.caller.clone()),
+        }
+    }
+
+    async fn find_caller(&self, claim: &Claim) -> Result<Option<Arc<Known>>> {
         let epoch = self.store.identity_epoch();
+        let (token, organisation) = (claim.token, claim.organisation.as_str());
         let name = (token, organisation.to_owned());
         if let Some(entry) = self.callers.get(&name).filter(|entry| entry.epoch == epoch) {
             return Ok(Some(entry.value));
@@ -70,7 +76,9 @@ impl Directory {
             .read("", async move |tx| load_caller(tx, &token, &reference).await)
             .await?
             .map(Arc::new);
-        if let Some(value) = &found {
+        // SECURITY: names that a caller has no place in are not kept, or inventing them would empty the cache.
+        let ours = |known: &&Arc<Known>| !matches!(known.caller.standing, Standing::Stranger);
+        if let Some(value) = found.as_ref().filter(ours) {
             self.callers.insert(name, Entry { epoch, value: value.clone() });
         }
         Ok(found)

@@ -73,7 +73,7 @@ pub enum Error {
     #[error("`If-Match` names another object version than the present one")]
     Precondition,
     #[error("not changed")]
-    Unchanged,
+    Unchanged { object_version: i64 },
     #[error("request body is larger than 256 KiB")]
     BodyTooLarge,
     #[error("send the body with `Content-Type: application/json`")]
@@ -134,7 +134,7 @@ impl Error {
             Self::Invalid { .. } => Outcome::Invalid,
             Self::Conflict(_) => Outcome::Conflict,
             Self::Precondition => Outcome::Precondition,
-            Self::Unchanged => Outcome::Unchanged,
+            Self::Unchanged { .. } => Outcome::Unchanged,
             Self::BodyTooLarge => Outcome::BodyTooLarge,
             Self::MediaType => Outcome::MediaType,
             Self::TooMany { .. } => Outcome::TooMany,
@@ -148,7 +148,15 @@ impl Error {
         self.to_string()
     }
 
-    /// What an operator reads, in the log and in the audit record.
+    /// What stands in the audit record, which the organisation can read: nothing of our insides.
+    pub fn reason(&self) -> String {
+        match self.outcome() {
+            Outcome::Failed | Outcome::Unavailable => self.message(),
+            _ => self.cause(),
+        }
+    }
+
+    /// What an operator reads in the log.
     pub fn cause(&self) -> String {
         match self {
             Self::Unauthenticated { cause } => (*cause).to_owned(),

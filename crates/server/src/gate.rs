@@ -15,7 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::model::action::{Action, Audience, Feature, Refusal, Resource};
-use crate::model::caller::{Arrival, Call, Caller, Principal, Standing};
+use crate::model::caller::{Arrival, Call, Caller, Claim, Principal, Standing};
 use crate::model::decide::{Target, allows};
 use crate::model::event::Event;
 use crate::model::identity::Region;
@@ -31,8 +31,12 @@ pub struct Ask {
 
 /// The thing an action is about.
 pub enum Subject {
-    /// A collection, or nothing in particular.
+    /// Nothing in particular.
     None,
+    /// A collection, by the name of what is listed.
+    Within(String),
+    /// A thing that is still to be made, by its identity.
+    New(String),
     /// A secret; a path that does not parse is told in its turn.
     Secret(Result<SecretPath>),
     /// A key by identity or slug.
@@ -98,14 +102,15 @@ where
         Err(refusal) => return record.end(app, Err(refusal), Vec::new()).await,
     };
     let organisation = scope.organisation.clone();
-    let (outcome, notes) = app
-        .store
-        .read(&organisation, async move |tx| {
-            let outcome = operate(tx, &scope).await;
-            Ok((outcome, tx.take_notes()))
-        })
-        .await
-        .unwrap_or_else(|failure| (Err(failure), Vec::new()));
+    let look = async move |tx: &mut Tx| {
+        let outcome = operate(tx, &scope).await;
+        Ok((outcome, tx.take_notes()))
+    };
+    let done = match record.action {
+        Action::ListAudit => app.store.search(&organisation, look).await,
+        _ => app.store.read(&organisation, look).await,
+    };
+    let (outcome, notes) = done.unwrap_or_else(|failure| (Err(failure), Vec::new()));
     record.end(app, outcome, notes).await
 }
 
@@ -113,6 +118,57 @@ where
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next: Option<String>,
+}
+
+/// What one page of a list may cost, so that no list holds a reading thread or the memory for long.
+pub struct PageBounds {
+    entries_max: usize,
+    rows: usize,
+    bytes: usize,
+    looks: usize,
+    heaviest: usize,
+    step: usize,
+}
+
+impl PageBounds {
+    /// Entries of one page, when the caller sets no limit.
+    const ENTRIES: usize = 500;
+    const ROWS_MAX: usize = 10_000;
+    const BYTES_MAX: usize = 1 << 20;
+    const LOOKS_MAX: usize = 4_000;
+    /// Rows of one look-up.
+    const STEP_ROWS_MAX: usize = 128;
+
+    pub fn new(limit: Option<usize>) -> Self {
+        let entries_max = limit.unwrap_or(Self::ENTRIES);
+        Self { entries_max, rows: 0, bytes: 0, looks: 0, heaviest: 1, step: 1 }
+    }
+
+    /// Rows that the next look-up may bring; `None` when the page has had its look-ups.
+    pub fn step(&mut self) -> Option<i64> {
+        self.looks += 1;
+        // Doubles, and never past what the bytes allow if all rows were like the heaviest so far.
+        let by_bytes = (Self::BYTES_MAX / self.heaviest).max(1);
+        let step = self.step.min(by_bytes);
+        self.step = (self.step * 2).min(Self::STEP_ROWS_MAX);
+        (self.looks <= Self::LOOKS_MAX).then(|| i64::try_from(step).unwrap_or(1))
+    }
+
+    /// A look-up brought rows that are not wanted: the next one begins small again.
+    pub fn overreached(&mut self) {
+        self.step = 1;
+    }
+
+    /// Counts a row that was looked at.
+    pub fn count(&mut self, bytes: usize) {
+        self.rows += 1;
+        self.bytes += bytes;
+        self.heaviest = self.heaviest.max(bytes);
+    }
+
+    pub fn are_reached(&self, entries: usize) -> bool {
+        entries >= self.entries_max || self.rows >= Self::ROWS_MAX || self.bytes >= Self::BYTES_MAX
+    }
 }
 
 /// Reads the page that begins at a place.
@@ -125,6 +181,8 @@ type ReadPage<T> = Arc<
 /// A list that is read page by page, each in its own transaction, after one admission and one record.
 pub struct Pages<T> {
     app: Arc<App>,
+    claim: Claim,
+    action: Action,
     scope: Scope,
     read_page: ReadPage<T>,
     /// The page at hand; `None` at the end.
@@ -143,6 +201,7 @@ where
     T: Send + 'static,
     F: AsyncFn(&mut Tx, &Scope, &str) -> Result<Page<T>> + Send + Sync + 'static,
 {
+    let action = ask.action;
     let read_page = Arc::new(read_page);
     let read_page: ReadPage<T> = Arc::new(move |tx, scope, from| {
         let read_page = read_page.clone();
@@ -153,19 +212,26 @@ where
         Ok((scope.clone(), first(tx, scope, &from).await?))
     })
     .await?;
-    Ok(Pages { app: app.clone(), scope, read_page, at_hand: Some(at_hand) })
+    let claim = call.claim.clone();
+    Ok(Pages { app: app.clone(), claim, action, scope, read_page, at_hand: Some(at_hand) })
 }
 
 impl<T: Send + 'static> Pages<T> {
-    /// The next page, `None` after the last.
+    /// The next page, `None` after the last. Grants are those of now: whoever loses them in the midst of a
+    /// long list sees no more of it.
     #[expect(clippy::disallowed_methods, reason = "this is the door; the list was admitted above")]
     pub async fn next(&mut self) -> Result<Option<Page<T>>> {
         let Some(page) = self.at_hand.take() else { return Ok(None) };
         if let Some(from) = page.next.clone() {
+            let now = self.app.clock.now();
+            self.scope.caller = self.app.directory.read_caller(&self.claim, now).await?;
+            if !allows(&self.scope.caller.grants, self.action, Target::Some) {
+                return Err(Error::denied("permission was taken away"));
+            }
             let (read_page, scope) = (self.read_page.clone(), self.scope.clone());
             let organisation = self.scope.organisation.clone();
             let read = async move |tx: &mut Tx| read_page(tx, &scope, &from).await;
-            self.at_hand = Some(self.app.store.read(&organisation, read).await?);
+            self.at_hand = Some(self.app.store.search(&organisation, read).await?);
         }
         Ok(Some(page))
     }
@@ -181,17 +247,22 @@ impl<T: Send + 'static> Pages<T> {
 async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<Scope> {
     let rule = ask.action.rule();
     let mut scope = Scope {
-        caller: call.caller.clone(),
+        // INVARIANT: decided on what holds now; a body may have taken its time since the caller was found.
+        caller: app.directory.read_caller(&call.claim, app.clock.now()).await?,
         arrival: call.arrival.clone(),
         organisation: String::new(),
         region: None,
         project: String::new(),
         subject: String::new(),
     };
+    if let Some(flaw) = &call.flaw {
+        return Err(flaw.clone());
+    }
     if rule.audience == Audience::Authenticated {
         return Ok(scope);
     }
-    let organisation = match &call.caller.standing {
+    let caller = scope.caller.clone();
+    let organisation = match &caller.standing {
         Standing::Member(organisation) => organisation,
         Standing::Stranger => return Err(Error::denied("not a member of this organisation")),
         Standing::Unnamed => {
@@ -207,7 +278,7 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
     }
     if let Some(project) = &call.project {
         let project = app.directory.read_project(&organisation.id, project).await?;
-        if call.caller.grants.is_empty() {
+        if caller.grants.is_empty() {
             return Err(Error::NotFound { noun: "project", cause: "no grant at all".to_owned() });
         }
         scope.project.clone_from(&project.id);
@@ -218,32 +289,36 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
         return Err(Error::kms_unavailable());
     }
     let target = match ask.subject {
-        Subject::None => Target::Some,
+        Subject::None | Subject::Within(_) => Target::Some,
+        Subject::New(id) => {
+            scope.subject = id;
+            Target::One(&scope.subject)
+        }
         Subject::Secret(path) => {
             scope.subject = path?.as_str().to_owned();
             Target::One(&scope.subject)
         }
         Subject::Key(reference) => {
-            scope.subject = resolve_key(app, &scope, reference).await?;
+            scope.subject = find_key(app, &scope, reference).await?;
             Target::One(&scope.subject)
         }
     };
-    record.subject.clone_from(&scope.subject);
-    match allows(&call.caller.grants, ask.action, target) {
+    if target != Target::Some {
+        record.subject.clone_from(&scope.subject);
+    }
+    match allows(&caller.grants, ask.action, target) {
         true => Ok(scope),
         false => Err(not_granted(ask.action, rule.refusal)),
     }
 }
 
-/// Grants name keys by identity, callers also by slug. A key that is not there stays as it was named.
+/// The identity of a key: grants name keys by it, callers also by slug.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-async fn resolve_key(app: &App, scope: &Scope, reference: String) -> Result<String> {
+async fn find_key(app: &App, scope: &Scope, reference: String) -> Result<String> {
     let (region, project) = (scope.region_id().to_owned(), scope.project.clone());
-    let read = async move |tx: &mut Tx| {
-        let key = tx.find_key(&region, &project, &reference).await?;
-        Ok(key.map_or_else(|| reference.clone(), |key| key.id))
-    };
-    app.store.read(&scope.organisation, read).await
+    let read = async move |tx: &mut Tx| tx.find_key(&region, &project, &reference).await;
+    let key = app.store.read(&scope.organisation, read).await?;
+    Ok(key.ok_or(Error::not_found("key"))?.id)
 }
 
 fn feature_off(feature: Feature, asked_for: Resource) -> Error {
@@ -290,16 +365,16 @@ where
     app.store.write(organisation, operate).await
 }
 
-/// Passes the first write of a store: the organisation does not exist yet, so nobody can be admitted.
+/// Passes what the operator does at the command line, with the store's own files in hand: nobody to admit.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-pub async fn found<T, F>(app: &App, organisation: &str, operate: F) -> Result<T>
+pub async fn found<T, F>(app: &App, action: Action, organisation: &str, operate: F) -> Result<T>
 where
     T: Send + 'static,
     F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
 {
     let record = Record {
-        action: Action::Bootstrap,
-        caller: Some((Principal::System { reason: "bootstrap" }, String::new(), "")),
+        action,
+        caller: Some((Principal::System { reason: "command line" }, String::new(), "")),
         organisation: organisation.to_owned(),
         project: String::new(),
         subject: organisation.to_owned(),
@@ -308,9 +383,9 @@ where
     };
     app.store
         .write(organisation, async move |tx| {
-            let value = operate(tx).await;
-            record.append(tx, &value, &[]).await?;
-            value
+            let value = operate(tx).await?;
+            record.append(tx, &Ok(()), &[]).await?;
+            Ok(value)
         })
         .await
 }
@@ -371,7 +446,7 @@ impl Record {
             project: String::new(),
             subject: match &ask.subject {
                 Subject::Secret(Ok(path)) => path.as_str().to_owned(),
-                Subject::Key(reference) => reference.clone(),
+                Subject::Key(name) | Subject::New(name) | Subject::Within(name) => name.clone(),
                 Subject::None | Subject::Secret(Err(_)) => String::new(),
             },
             arrival: call.arrival.clone(),
@@ -432,7 +507,7 @@ impl Record {
                 Ok(_) => action.rule().success,
                 Err(error) => error.outcome(),
             },
-            reason: outcome.as_ref().err().map(Error::cause).unwrap_or_default(),
+            reason: outcome.as_ref().err().map(Error::reason).unwrap_or_default(),
             arrival: self.arrival.clone(),
             duration: now.saturating_sub(self.arrival.at),
         })

@@ -1,6 +1,7 @@
 //! Root key → key version → data key → value. Plaintext key material never leaves this file.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use coffer_crypto::{Cipher, Context, Key, Purpose, RootKey, SecretBytes};
 use quick_cache::sync::Cache;
@@ -17,11 +18,13 @@ pub struct Keyring {
     root: RootKey,
     /// Organisation, key, version → ready key.
     ready: Cache<(String, String, i64), Arc<Key>>,
+    /// Keys that are not active: whatever was under way when they ceased to be must not put them back.
+    dropped: RwLock<HashSet<(String, String)>>,
 }
 
 impl Keyring {
     pub fn new(root: RootKey) -> Self {
-        Self { root, ready: Cache::new(READY_MAX) }
+        Self { root, ready: Cache::new(READY_MAX), dropped: RwLock::default() }
     }
 
     /// The public name of the root key.
@@ -81,17 +84,32 @@ impl Keyring {
             .map_err(|_| Error::invalid("ciphertext", "does not open with this key and context"))
     }
 
-    /// Drops a key's material from memory.
-    pub fn forget(&self, organisation: &str, key: &str) {
+    /// Drops a key's material from memory until it is active again.
+    pub fn drop_key(&self, organisation: &str, key: &str) {
+        let mut dropped = self.dropped.write().unwrap_or_else(PoisonError::into_inner);
+        dropped.insert((organisation.to_owned(), key.to_owned()));
         self.ready.retain(|(o, k, _), _| o != organisation || k != key);
+    }
+
+    /// Lets a key's material be kept in memory again.
+    pub fn keep_key(&self, organisation: &str, key: &str) {
+        let mut dropped = self.dropped.write().unwrap_or_else(PoisonError::into_inner);
+        dropped.remove(&(organisation.to_owned(), key.to_owned()));
     }
 
     fn ready(&self, key: &WrappedKey) -> Result<Arc<Key>> {
         let name = (key.organisation.clone(), key.key.clone(), key.version);
-        self.ready.get_or_insert_with(&name, || {
-            let material = self.root.unwrap(&material_context(key), &key.material)?;
-            Ok(Arc::new(Key::new(key.key_type.cipher(), &material)?))
-        })
+        if let Some(ready) = self.ready.get(&name) {
+            return Ok(ready);
+        }
+        let material = self.root.unwrap(&material_context(key), &key.material)?;
+        let ready = Arc::new(Key::new(key.key_type.cipher(), &material)?);
+        // Held while inserting, so that nobody can drop the key in between.
+        let dropped = self.dropped.read().unwrap_or_else(PoisonError::into_inner);
+        if !dropped.contains(&(key.organisation.clone(), key.key.clone())) {
+            self.ready.insert(name, ready.clone());
+        }
+        Ok(ready)
     }
 }
 

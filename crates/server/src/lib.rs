@@ -49,8 +49,10 @@ use store::Store;
 /// Opens the data folder of `config`: root key, store, regions.
 pub async fn open(config: Config, missing: WhenMissing) -> anyhow::Result<Arc<App>> {
     custody::prepare_folder(&config.data)?;
+    // Locked before anything is made: two first starts must not make two root keys.
+    let lock = store::lock(&config.data)?;
     let root = custody::root_key(&config.data, missing)?;
-    let store = Store::open(&config.data)?;
+    let store = Store::open(&config.data, lock)?;
     let app = App::new(store, Keyring::new(root), Clock::System, config);
     platform::check_root_key(&app).await?;
     platform::configure_regions(&app, &app.config.regions).await?;
@@ -60,7 +62,7 @@ pub async fn open(config: Config, missing: WhenMissing) -> anyhow::Result<Arc<Ap
 /// Serves the listeners until `shutdown` is ready, then drains, writes what waits and closes the store.
 pub async fn serve(app: Arc<App>, listeners: Vec<TcpListener>, shutdown: impl Future<Output = ()>) {
     let (stop, stopped) = watch::channel(false);
-    let jobs = jobs::start(app.clone(), stopped.clone());
+    let job = jobs::start(app.clone(), stopped.clone());
     let router = http::router(app.clone());
     let servers = listeners.into_iter().map(|listener| {
         #[expect(clippy::disallowed_methods, reason = "each listener is a task")]
@@ -73,6 +75,10 @@ pub async fn serve(app: Arc<App>, listeners: Vec<TcpListener>, shutdown: impl Fu
     for server in servers {
         let _ = server.await;
     }
-    let _ = jobs.await;
+    let _ = job.await;
+    // Once more, for the requests that have drained since.
+    if let Err(error) = jobs::flush_last_access(&app).await {
+        tracing::warn!(cause = error.cause(), "last accesses are lost");
+    }
     app.store.close();
 }

@@ -53,6 +53,25 @@ enum Command {
         #[arg(long)]
         owner: String,
     },
+    /// Print a new token of an organisation's owner, for when the first is lost. Stop the server first.
+    OwnerToken {
+        /// TOML file with the settings.
+        #[arg(long)]
+        config: PathBuf,
+        /// Slug or identity of the organisation.
+        #[arg(long)]
+        organisation: String,
+    },
+}
+
+impl Command {
+    /// Whether there must be a store already.
+    fn missing(&self) -> WhenMissing {
+        match self {
+            Self::Dev { .. } | Self::Bootstrap { .. } => WhenMissing::Make,
+            Self::Serve { .. } | Self::OwnerToken { .. } => WhenMissing::Refuse,
+        }
+    }
 }
 
 fn main() -> Result<()> {
@@ -63,9 +82,10 @@ fn main() -> Result<()> {
 }
 
 async fn run(command: Command) -> Result<()> {
+    let missing = command.missing();
     match command {
         Command::Dev { listen, data } => {
-            let app = open(Config::dev(listen, data.clone()), WhenMissing::Make).await?;
+            let app = open(Config::dev(listen, data.clone()), missing).await?;
             let listeners = listen_on(&app.config.listen).await?;
             let listening = listeners.first().context("no listener")?.local_addr()?;
             dev::prepare(&app, &data, listening).await?;
@@ -73,7 +93,7 @@ async fn run(command: Command) -> Result<()> {
             serve(app, listeners, asked_to_stop()?).await;
         }
         Command::Serve { config } => {
-            let app = open(Config::load(&config)?, WhenMissing::Refuse).await?;
+            let app = open(Config::load(&config)?, missing).await?;
             let listeners = listen_on(&app.config.listen).await?;
             for listener in &listeners {
                 say(&format!("Coffer listens on http://{}\n", listener.local_addr()?))?;
@@ -81,16 +101,22 @@ async fn run(command: Command) -> Result<()> {
             serve(app, listeners, asked_to_stop()?).await;
         }
         Command::Bootstrap { config, organisation, owner } => {
-            let app = open(Config::load(&config)?, WhenMissing::Make).await?;
+            let app = open(Config::load(&config)?, missing).await?;
             let founding = Founding { organisation, owner_email: owner };
             let founded = platform::found(&app, &founding).await?;
             app.store.close();
-            // The one place that prints a token: nobody else will ever see it again.
+            // Here and below are the two places that print a token: nobody will ever see it again.
             say(&format!(
                 "organisation {}\ntoken {}\n",
                 founded.organisation,
                 founded.token.as_str()
             ))?;
+        }
+        Command::OwnerToken { config, organisation } => {
+            let app = open(Config::load(&config)?, missing).await?;
+            let token = platform::mint_owner_token(&app, &organisation).await?;
+            app.store.close();
+            say(&format!("token {}\n", token.as_str()))?;
         }
     }
     Ok(())

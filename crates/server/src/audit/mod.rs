@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Ask, Subject};
 use crate::model::action::Action;
-use crate::model::caller::{Call, Standing};
+use crate::model::caller::{Call, Principal, Standing};
 use crate::model::event::{Event, EventFilter};
 use crate::model::identity::{Organisation, User};
 
@@ -51,8 +51,16 @@ pub async fn search(app: &Arc<App>, call: &Call, query: Result<Query>) -> Result
         } else {
             tx.list_events(&filter, query.limit, (query.page - 1) * query.limit).await?
         };
-        let users = tx.list_users().await?.into_iter().map(|user| (user.subject.clone(), user));
-        Ok(Found { total, events, organisation: (**organisation).clone(), users: users.collect() })
+        let mut users = HashMap::new();
+        for event in &events {
+            if let Some(Principal::User { subject }) = &event.principal
+                && !users.contains_key(subject)
+                && let Some(user) = tx.find_user(subject).await?
+            {
+                users.insert(subject.clone(), user);
+            }
+        }
+        Ok(Found { total, events, organisation: (**organisation).clone(), users })
     })
     .await
 }

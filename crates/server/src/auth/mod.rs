@@ -1,44 +1,63 @@
 //! Who is calling: credentials → [`Call`], or a refusal that tells nobody why.
 
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr};
 
-use coffer_crypto::token;
+use coffer_crypto::token::{self, TokenHash};
 
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate;
-use crate::model::caller::{Arrival, Call};
+use crate::model::caller::{Arrival, Call, Claim};
 
 /// The longest token text that is looked at.
 const TOKEN_BYTES_MAX: usize = 512;
+/// The longest name of an organisation that is looked up; none is longer.
+const NAME_BYTES_MAX: usize = 255;
 
 /// What a request says of its caller, as text.
 pub struct Claims<'a> {
     /// Every `Authorization` header there is.
     pub authorization: Vec<&'a str>,
     /// Identity or slug, empty when none is named.
-    pub organisation: &'a str,
-    pub project: Option<String>,
+    pub organisation: Result<&'a str>,
+    pub project: Result<Option<String>>,
 }
 
 /// Finds the caller, or records the failure: missing, malformed, unknown and expired look the same.
 pub async fn authenticate(app: &App, arrival: Arrival, claims: Claims<'_>) -> Result<Call> {
-    let failure = match find(app, &claims).await {
-        Ok(caller) => {
-            return Ok(Call { caller, arrival, project: claims.project });
-        }
-        Err(failure @ Error::Unauthenticated { .. }) => failure,
-        Err(failure) => return Err(failure),
+    let (organisation, organisation_flaw) = match claims.organisation {
+        // No organisation is called `?`, so a name that cannot be one finds nobody's.
+        Ok(name) if name.len() > NAME_BYTES_MAX => ("?", None),
+        Ok(name) => (name, None),
+        Err(flaw) => ("", Some(flaw)),
     };
-    let unknown = std::net::IpAddr::from([0, 0, 0, 0]);
+    let (project, project_flaw) = match claims.project {
+        Ok(project) => (project, None),
+        Err(flaw) => (None, Some(flaw)),
+    };
+    let failure = match hash_of(&claims.authorization) {
+        Ok(token) => {
+            let claim = Claim { token, organisation: organisation.to_owned() };
+            match app.directory.read_caller(&claim, app.clock.now()).await {
+                Ok(caller) => {
+                    let flaw = organisation_flaw.or(project_flaw);
+                    return Ok(Call { claim, caller, arrival, flaw, project });
+                }
+                Err(failure @ Error::Unauthenticated { .. }) => failure,
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(failure) => failure,
+    };
     // SECURITY: who fails too often is turned away without a record, or guessing would fill the log.
-    app.auth_failures.count(arrival.client.unwrap_or(unknown))?;
+    app.auth_failures.count(arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))?;
     Err(gate::refuse(app, &arrival, failure).await)
 }
 
-async fn find(app: &App, claims: &Claims<'_>) -> Result<Arc<crate::model::caller::Caller>> {
+/// The hash of the one personal access token that is shown, as `Bearer` or `Token`.
+fn hash_of(authorization: &[&str]) -> Result<TokenHash> {
     let refuse = |cause| Error::Unauthenticated { cause };
-    let [header] = claims.authorization[..] else {
+    let [header] = authorization else {
         return Err(refuse("not exactly one Authorization header"));
     };
     let (scheme, text) = header.split_once(' ').ok_or(refuse("malformed Authorization header"))?;
@@ -46,16 +65,8 @@ async fn find(app: &App, claims: &Claims<'_>) -> Result<Arc<crate::model::caller
         return Err(refuse("unsupported authentication scheme"));
     }
     let text = text.trim();
-    if text.len() > TOKEN_BYTES_MAX || !text.starts_with(token::PAT_PREFIX) {
-        return Err(refuse("not a personal access token"));
-    }
-    let known = app
-        .directory
-        .find_caller(token::hash(text), claims.organisation)
-        .await?
-        .ok_or(refuse("unknown or revoked token"))?;
-    match known.expires_at {
-        Some(expires_at) if expires_at <= app.clock.now() => Err(refuse("expired token")),
-        _ => Ok(known.caller.clone()),
+    match text.len() <= TOKEN_BYTES_MAX && text.starts_with(token::PAT_PREFIX) {
+        true => Ok(token::hash(text)),
+        false => Err(refuse("not a personal access token")),
     }
 }

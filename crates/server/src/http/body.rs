@@ -31,6 +31,10 @@ impl JsonBody {
             return Err(Error::invalid("", "the body is missing"));
         }
         check_depth(bytes)?;
+        // A struct would also be read from an array, field by field.
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(Error::invalid("", "the body must be a JSON object"));
+        }
         let mut json = serde_json::Deserializer::from_slice(bytes);
         let value = serde_path_to_error::deserialize(&mut json)
             .map_err(|error| describe_json_error("", &error))?;

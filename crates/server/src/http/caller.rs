@@ -31,14 +31,24 @@ impl FromRequestParts<Arc<App>> for Authenticated {
     }
 }
 
+/// The `N`th segment of the URL's path, from 0, decoded once. What is not text names nothing, as it must.
+pub struct Segment<const N: usize>(pub String);
+
+impl<const N: usize> FromRequestParts<Arc<App>> for Segment<N> {
+    type Rejection = Reply;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Reply> {
+        let segment =
+            parts.uri.path().trim_start_matches('/').split('/').nth(N).unwrap_or_default();
+        Ok(Self(percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()))
+    }
+}
+
 async fn authenticate(app: &App, parts: &Parts) -> Result<Call> {
     let arrival = parts.extensions.get::<Arrival>().cloned();
     let arrival = arrival.ok_or_else(|| Error::bug("a request without an arrival"))?;
     let headers = &parts.headers;
-    let project = match only(headers, PROJECT)? {
-        Some(project) => Some(project.to_owned()),
-        None => Params::parse(parts.uri.query()).find("project")?.map(str::to_owned),
-    };
+
     let claims = Claims {
         // A header that is not text counts as one that no token can equal.
         authorization: headers
@@ -46,10 +56,19 @@ async fn authenticate(app: &App, parts: &Parts) -> Result<Call> {
             .iter()
             .map(|value| value.to_str().unwrap_or_default())
             .collect(),
-        organisation: only(headers, ORGANISATION)?.unwrap_or_default(),
-        project: project.filter(|project| !project.is_empty()),
+        organisation: only(headers, ORGANISATION).map(Option::unwrap_or_default),
+        project: project(headers, parts.uri.query()),
     };
     auth::authenticate(app, arrival, claims).await
+}
+
+/// The header first, then the query (section 1.2); an empty one names nothing.
+fn project(headers: &HeaderMap, query: Option<&str>) -> Result<Option<String>> {
+    let some = |text: &&str| !text.is_empty();
+    match only(headers, PROJECT)?.filter(some) {
+        Some(project) => Ok(Some(project.to_owned())),
+        None => Ok(Params::parse(query).find("project")?.filter(some).map(str::to_owned)),
+    }
 }
 
 /// The value of a header that may stand once.

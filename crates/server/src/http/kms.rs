@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
-use axum::http::header::LINK;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Uri};
 use coffer_api::{
     CreateKeyRequest, DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, KmsKey,
     KmsSummary, KmsSummaryRegion, SecretText,
 };
 
 use super::body::JsonBody;
-use super::caller::{Authenticated, precondition};
+use super::caller::{Authenticated, Segment, precondition};
+use super::list::{Line, Writer, read_cursor};
 use super::query::Params;
 use super::reply::{self, Reply};
 use super::wire;
@@ -57,16 +57,15 @@ pub async fn summary(State(app): State<Arc<App>>, Authenticated(call): Authentic
 pub async fn list(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    Path(region): Path<String>,
+    Segment(region): Segment<2>,
     uri: Uri,
 ) -> Reply {
-    let params = Params::parse(uri.query());
-    let listed = kms::manage::list(&app, &call, region, read_query(&params)).await;
-    let next = listed.as_ref().ok().and_then(|(_, next)| next.clone());
-    let reply = reply::of(Action::ListKeys, listed, |(keys, _)| {
-        keys.into_iter().map(wire::key).collect::<Vec<_>>()
-    });
-    with_next(reply, &uri, next.as_deref())
+    let query = read_query(&Params::parse(uri.query()));
+    let paged = query.as_ref().is_ok_and(|query| query.limit.is_some());
+    match kms::manage::list(&app, &call, region, query).await {
+        Ok(pages) => Writer::flat(|key| Line::item(&wire::key(key))).answer(pages, paged, &uri),
+        Err(error) => reply::refusal(&error),
+    }
 }
 
 fn read_query(params: &Params) -> Result<kms::manage::Query> {
@@ -78,26 +77,8 @@ fn read_query(params: &Params) -> Result<kms::manage::Query> {
             status: params.text("status")?,
         },
         limit: params.limit()?,
-        after: super::secrets::read_cursor(params)?,
+        after: read_cursor(params)?,
     })
-}
-
-/// Adds where the next page is, in both forms of section 15, 2.
-pub fn with_next(mut reply: Reply, uri: &Uri, next: Option<&str>) -> Reply {
-    let Some(next) = next else { return reply };
-    let cursor = super::secrets::write_cursor(next);
-    let kept = uri.query().unwrap_or_default().split('&');
-    let kept: Vec<_> =
-        kept.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor=")).collect();
-    let query = kept.iter().map(|pair| format!("{pair}&")).collect::<String>();
-    let link = format!("<{}?{query}cursor={cursor}>; rel=\"next\"", uri.path());
-    let headers = [(LINK, link), (HeaderName::from_static("x-next-cursor"), cursor)];
-    for (name, value) in headers {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            reply.headers_mut().insert(name, value);
-        }
-    }
-    reply
 }
 
 /// Make a key
@@ -106,14 +87,12 @@ pub fn with_next(mut reply: Reply, uri: &Uri, next: Option<&str>) -> Reply {
 pub async fn create(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    Path(region): Path<String>,
+    Segment(region): Segment<2>,
     request: Request,
 ) -> Reply {
     let body = read_body(&app, request).await.parse::<CreateKeyRequest>();
     show(Action::CreateKey, kms::manage::create(&app, &call, region, body).await)
 }
-
-type Place = Path<(String, String)>;
 
 /// Read a key with its versions
 #[utoipa::path(get, path = "/v1/kms/{region}/keys/{key}", tag = "KMS",
@@ -121,12 +100,13 @@ type Place = Path<(String, String)>;
 pub async fn read(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    place: Place,
+    Segment(region): Segment<2>,
+    Segment(key): Segment<4>,
     headers: HeaderMap,
 ) -> Reply {
     show(
         Action::ReadKey,
-        kms::manage::read(&app, &call, named(place), precondition(&headers)).await,
+        kms::manage::read(&app, &call, Named { region, key }, precondition(&headers)).await,
     )
 }
 
@@ -136,11 +116,13 @@ pub async fn read(
 pub async fn schedule_deletion(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    place: Place,
+    Segment(region): Segment<2>,
+    Segment(key): Segment<4>,
     headers: HeaderMap,
 ) -> Reply {
     let done =
-        kms::state::schedule_deletion(&app, &call, named(place), precondition(&headers)).await;
+        kms::state::schedule_deletion(&app, &call, Named { region, key }, precondition(&headers))
+            .await;
     show(Action::DeleteKey, done)
 }
 
@@ -150,10 +132,13 @@ pub async fn schedule_deletion(
 pub async fn cancel_deletion(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    place: Place,
+    Segment(region): Segment<2>,
+    Segment(key): Segment<4>,
     headers: HeaderMap,
 ) -> Reply {
-    let done = kms::state::cancel_deletion(&app, &call, named(place), precondition(&headers)).await;
+    let done =
+        kms::state::cancel_deletion(&app, &call, Named { region, key }, precondition(&headers))
+            .await;
     show(Action::CancelDeletion, done)
 }
 
@@ -163,10 +148,12 @@ pub async fn cancel_deletion(
 pub async fn rotate(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    place: Place,
+    Segment(region): Segment<2>,
+    Segment(key): Segment<4>,
     headers: HeaderMap,
 ) -> Reply {
-    let done = kms::rotate::rotate(&app, &call, named(place), precondition(&headers)).await;
+    let done =
+        kms::rotate::rotate(&app, &call, Named { region, key }, precondition(&headers)).await;
     show(Action::RotateKey, done)
 }
 
@@ -176,10 +163,12 @@ pub async fn rotate(
 pub async fn disable(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    place: Place,
+    Segment(region): Segment<2>,
+    Segment(key): Segment<4>,
     headers: HeaderMap,
 ) -> Reply {
-    let done = kms::state::disable(&app, &call, named(place), precondition(&headers)).await;
+    let done =
+        kms::state::disable(&app, &call, Named { region, key }, precondition(&headers)).await;
     show(Action::DisableKey, done)
 }
 
@@ -189,10 +178,11 @@ pub async fn disable(
 pub async fn enable(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    place: Place,
+    Segment(region): Segment<2>,
+    Segment(key): Segment<4>,
     headers: HeaderMap,
 ) -> Reply {
-    let done = kms::state::enable(&app, &call, named(place), precondition(&headers)).await;
+    let done = kms::state::enable(&app, &call, Named { region, key }, precondition(&headers)).await;
     show(Action::EnableKey, done)
 }
 
@@ -202,11 +192,12 @@ pub async fn enable(
 pub async fn encrypt(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    place: Place,
+    Segment(region): Segment<2>,
+    Segment(key): Segment<4>,
     request: Request,
 ) -> Reply {
     let body = read_body(&app, request).await.parse::<EncryptRequest>();
-    let sealed = kms::data::encrypt(&app, &call, named(place), body).await;
+    let sealed = kms::data::encrypt(&app, &call, Named { region, key }, body).await;
     reply::of(Action::Encrypt, sealed, |ciphertext| EncryptResponse {
         ciphertext: ciphertext.to_string(),
         key_version: ciphertext.key_version.to_string(),
@@ -219,11 +210,12 @@ pub async fn encrypt(
 pub async fn decrypt(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    place: Place,
+    Segment(region): Segment<2>,
+    Segment(key): Segment<4>,
     request: Request,
 ) -> Reply {
     let body = read_body(&app, request).await.parse::<DecryptRequest>();
-    let opened = kms::data::decrypt(&app, &call, named(place), body).await;
+    let opened = kms::data::decrypt(&app, &call, Named { region, key }, body).await;
     reply::of(Action::Decrypt, opened, |(plaintext, version)| DecryptResponse {
         plaintext: SecretText::encode(plaintext.expose()),
         key_version: version.to_string(),
@@ -234,10 +226,6 @@ pub async fn read_body(app: &App, request: Request) -> JsonBody {
     let (parts, body) = request.into_parts();
     let time = std::time::Duration::from_secs(app.config.limits.body_seconds);
     JsonBody::read(&parts.headers, body, time).await
-}
-
-fn named(Path((region, key)): Place) -> Named {
-    Named { region, key }
 }
 
 fn show(action: Action, view: Result<View>) -> Reply {

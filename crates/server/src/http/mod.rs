@@ -6,6 +6,7 @@ mod caller;
 mod client_address;
 mod health;
 mod kms;
+mod list;
 mod me;
 pub mod openapi;
 mod query;
@@ -123,7 +124,7 @@ fn arrival(app: &App, peer: IpAddr, request: &Request<Body>) -> Arrival {
         && sent_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     Arrival {
         at: app.clock.now(),
-        client: client_address::client_address(peer, headers, &app.config.trusted_proxies),
+        client: client_address::client_address(peer, headers, &app.trusted_proxies),
         user_agent: text("user-agent").chars().take(256).collect(),
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),

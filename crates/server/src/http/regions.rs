@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use coffer_api::Region;
 
-use super::caller::Authenticated;
+use super::caller::{Authenticated, Segment};
 use super::reply::{self, Reply};
 use super::wire;
 use crate::app::App;
@@ -28,7 +28,7 @@ pub async fn list(State(app): State<Arc<App>>, Authenticated(call): Authenticate
 pub async fn read(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    Path(region): Path<String>,
+    Segment(region): Segment<2>,
 ) -> Reply {
     let found = iam::read_region(&app, &call, region).await;
     reply::of(Action::ReadRegion, found, |region| wire::region(&region))

@@ -61,9 +61,16 @@ pub fn tagged<T, B: Serialize>(
     version: impl FnOnce(&T) -> i64,
     body: impl FnOnce(T) -> B,
 ) -> Reply {
-    let tag = result.as_ref().ok().map(version);
-    let mut reply = of(action, result, body);
-    if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&format!("\"{tag}\"")).ok()) {
+    let version = result.as_ref().ok().map(version);
+    let reply = of(action, result, body);
+    match version {
+        Some(version) => tag(reply, version),
+        None => reply,
+    }
+}
+
+fn tag(mut reply: Reply, object_version: i64) -> Reply {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{object_version}\"")) {
         reply.headers_mut().insert(ETAG, tag);
     }
     reply
@@ -104,8 +111,8 @@ pub fn refusal(error: &Error) -> Reply {
         Outcome::Unavailable => tracing::warn!(cause = error.cause(), "call not served"),
         _ => {}
     }
-    if matches!(error, Error::Unchanged) {
-        return with(Outcome::Unchanged, Body::empty());
+    if let Error::Unchanged { object_version } = error {
+        return tag(with(Outcome::Unchanged, Body::empty()), *object_version);
     }
     let mut reply = message(error.outcome(), error.message());
     let headers = reply.headers_mut();

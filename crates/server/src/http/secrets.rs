@@ -2,22 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::Uri;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bytes::Bytes;
 use coffer_api::{
     BrowseResponse, CreateSecretRequest, Directory, GetSecretValueRequest, GetSecretValueResponse,
     PutSecretValueRequest, PutSecretValueResponse, Secret, SecretText, SetPolicyRequest,
     UpdateSecretRequest, Versions,
 };
-use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 use super::body::JsonBody;
-use super::caller::{Authenticated, precondition};
-use super::kms::{read_body, with_next};
+use super::caller::{Authenticated, Segment, precondition};
+use super::kms::read_body;
+use super::list::{Line, Writer, read_cursor};
 use super::query::Params;
 use super::reply::{self, Reply};
 use super::secret_url::{self, Operation, WrongMethod, parse_path};
@@ -28,7 +25,7 @@ use crate::model::action::Action;
 use crate::model::caller::Call;
 use crate::model::precondition::Precondition;
 use crate::model::secret::{Format, decode_key_values};
-use crate::secrets::browse::{Entry, Page, Pages, Query, What};
+use crate::secrets::browse::{Entry, Query, What};
 use crate::secrets::value::Revealed;
 use crate::secrets::{Named, View, browse, manage, policy, value};
 
@@ -47,29 +44,29 @@ use crate::secrets::{Named, View, browse, manage, policy, value};
 pub async fn list(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    Path(region): Path<String>,
+    Segment(region): Segment<2>,
     uri: Uri,
 ) -> Reply {
     let query = read_query(&Params::parse(uri.query()));
-    let asked = query.as_ref().ok().cloned();
-    let pages = match browse::list(&app, &call, region, query).await {
-        Ok(pages) => pages,
-        Err(error) => return reply::refusal(&error),
+    let (what, paged) = match &query {
+        Ok(query) => (Some(query.what.clone()), query.limit.is_some()),
+        Err(_) => (None, false),
     };
-    let Some(asked) = asked else { return reply::refusal(&Error::bug("a bad query was listed")) };
-    let mut writer = match &asked.what {
-        What::Level(level) => ListWriter::level(level),
-        What::Below(_) | What::AtAndBelow(_) => ListWriter::flat(),
-    };
-    if asked.limit.is_none() {
-        return stream_list(pages, writer);
+    match browse::list(&app, &call, region, query).await {
+        Ok(pages) => match what {
+            Some(What::Level(level)) => Writer::level(level.as_str(), show_entry),
+            _ => Writer::flat(show_entry),
+        }
+        .answer(pages, paged, &uri),
+        Err(error) => reply::refusal(&error),
     }
-    let page = pages.into_first();
-    let next = page.as_ref().and_then(|page| page.next.clone());
-    let mut text = writer.page(page);
-    text.extend_from_slice(&writer.page(None));
-    let ok = reply::with(Action::ListSecrets.rule().success, Body::from(text));
-    with_next(reply::as_json(ok), &uri, next.as_deref())
+}
+
+fn show_entry(entry: Entry) -> Line {
+    match entry {
+        Entry::Directory(directory) => Line::Directory(directory),
+        Entry::Secret(view) => Line::item(&wire::secret(*view)),
+    }
 }
 
 /// Either form of a list, for the description of the API.
@@ -93,104 +90,6 @@ fn read_query(params: &Params) -> Result<Query> {
     Ok(Query { what, labels: params.labels()?, limit: params.limit()?, from: read_cursor(params)? })
 }
 
-/// A cursor is the place where the next page begins, in base64url.
-pub fn write_cursor(place: &str) -> String {
-    URL_SAFE_NO_PAD.encode(place)
-}
-
-pub fn read_cursor(params: &Params) -> Result<String> {
-    let text = params.find("cursor")?.unwrap_or_default();
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    match bytes {
-        Some(place) if place.len() <= 600 && place.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Ok(place)
-        }
-        _ => Err(Error::invalid("cursor", "is not a cursor of this list")),
-    }
-}
-
-/// Writes a list piece by piece: the pages as they come, the directories of a level at its end.
-struct ListWriter {
-    /// What stands before the first secret, and a comma from then on.
-    before: Vec<u8>,
-    directories: Option<Vec<String>>,
-}
-
-impl ListWriter {
-    fn flat() -> Self {
-        Self { before: b"[".to_vec(), directories: None }
-    }
-
-    fn level(level: &Directory) -> Self {
-        // A directory's alphabet needs no escaping in JSON.
-        let before = format!(r#"{{"path":"{}","secrets":["#, level.as_str());
-        Self { before: before.into_bytes(), directories: Some(Vec::new()) }
-    }
-
-    /// One page's text; without a page, the end of the list.
-    fn page(&mut self, page: Option<Page<Entry>>) -> Vec<u8> {
-        let Some(page) = page else { return self.end() };
-        let mut text = Vec::new();
-        for entry in page.items {
-            match entry {
-                Entry::Directory(directory) => {
-                    self.directories.get_or_insert_default().push(directory);
-                }
-                Entry::Secret(view) => {
-                    text.append(&mut self.before);
-                    // Writing into memory cannot fail, nor can a secret's metadata fail to be JSON.
-                    let _ = serde_json::to_writer(&mut text, &wire::secret(*view));
-                    self.before = b",".to_vec();
-                }
-            }
-        }
-        text
-    }
-
-    fn end(&mut self) -> Vec<u8> {
-        let mut text = std::mem::take(&mut self.before);
-        if text == b"," {
-            text.clear();
-        }
-        text.push(b']');
-        if let Some(directories) = &self.directories {
-            text.extend_from_slice(br#","prefixes":"#);
-            let _ = serde_json::to_writer(&mut text, directories);
-            text.push(b'}');
-        }
-        text
-    }
-}
-
-/// Streams a list; a failure half-way breaks the connection off, so that nobody takes a part for the whole.
-fn stream_list(mut pages: Pages<Entry>, mut writer: ListWriter) -> Reply {
-    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, Broken>>(2);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the list is read while the answer is being sent"
-    )]
-    tokio::spawn(async move {
-        loop {
-            let page = pages.next().await;
-            let last = !matches!(page, Ok(Some(_)));
-            let piece = page.map(|page| Bytes::from(writer.page(page))).map_err(|error| {
-                tracing::error!(cause = error.cause(), "a list broke off");
-                Broken
-            });
-            if sender.send(piece).await.is_err() || last {
-                return;
-            }
-        }
-    });
-    let pieces =
-        stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
-    reply::as_json(reply::with(Action::ListSecrets.rule().success, Body::from_stream(pieces)))
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the list broke off")]
-struct Broken;
-
 /// Make a secret with its first value
 ///
 /// Exactly one of `secretString`, `secretKeyValues` and `generateSecret`. The value is not repeated in the
@@ -200,7 +99,7 @@ struct Broken;
 pub async fn create(
     State(app): State<Arc<App>>,
     Authenticated(call): Authenticated,
-    Path(region): Path<String>,
+    Segment(region): Segment<2>,
     request: Request,
 ) -> Reply {
     /// The path alone, which must be known before the rest is looked at.

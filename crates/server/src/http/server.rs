@@ -17,6 +17,9 @@ use crate::app::App;
 /// Bytes of a request's head that are buffered at most; smaller limits are told in `http/mod.rs`.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
+/// Milliseconds that sent data may stay unread.
+const UNREAD_MILLIS_MAX: u32 = 30_000;
+
 /// Serves `listener` until `stop` changes, then lets running requests end.
 pub async fn serve(
     app: Arc<App>,
@@ -50,6 +53,8 @@ pub async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
+        // SECURITY: whoever does not take an answer in this time is cut off, and its place is free again.
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD_MILLIS_MAX);
         let (app, router) = (app.clone(), router.clone());
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (app, router) = (app.clone(), router.clone());

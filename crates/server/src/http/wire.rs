@@ -25,6 +25,7 @@ pub fn region(region: &Region) -> api::Region {
         object_version: region.object_version,
         labels: api::Map::new(),
         annotations: api::Map::new(),
+        zones: Vec::new(),
     }
 }
 
@@ -126,13 +127,20 @@ fn secret_version(version: &Version, current: i64) -> api::SecretVersion {
 pub fn audit_context(event: Event, status: u16) -> api::AuditContext {
     api::AuditContext {
         client_ip: event.arrival.client.map(|ip| ip.to_string()).unwrap_or_default(),
-        user_agent: event.arrival.user_agent,
+        user_agent: event.arrival.user_agent.clone(),
         method: event.arrival.method,
+        url: event.arrival.path.clone(),
+        headers: [
+            ("User-Agent", &event.arrival.user_agent),
+            ("X-Request-Id", &event.arrival.request_id),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .into(),
         path: event.arrival.path,
         status,
         duration: event.duration,
         credentials_id: event.credential_id,
         credentials_type: event.credential_kind,
-        request_id: event.arrival.request_id,
+        request_id: event.arrival.request_id.clone(),
     }
 }

@@ -1,5 +1,6 @@
 //! Work by the clock, through the same gate as everything else.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,20 +34,24 @@ pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
 
 /// Writes the last reveals, one row per secret and version. What cannot be written waits for the next time.
 pub async fn flush_last_access(app: &App) -> Result<()> {
-    let waiting = Arc::new(app.last_access.waiting());
-    if waiting.is_empty() {
-        return Ok(());
-    }
-    let rows = waiting.clone();
-    gate::keep_house(app, "", async move |tx| {
-        for (secret, accesses) in rows.iter() {
-            for (version, at) in &accesses.versions {
-                tx.touch_secret(&accesses.organisation, secret, *version, *at).await?;
-            }
+    /// Secrets in one transaction, so that nobody else's waits for long.
+    const BATCH: usize = 256;
+    let mut waiting = app.last_access.waiting().into_iter();
+    loop {
+        let batch: Arc<HashMap<_, _>> = Arc::new(waiting.by_ref().take(BATCH).collect());
+        if batch.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    })
-    .await?;
-    app.last_access.written(&waiting);
-    Ok(())
+        let rows = batch.clone();
+        gate::keep_house(app, "", async move |tx| {
+            for (secret, accesses) in rows.iter() {
+                for (version, at) in &accesses.versions {
+                    tx.touch_secret(&accesses.organisation, secret, *version, *at).await?;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        app.last_access.written(&batch);
+    }
 }

@@ -34,7 +34,7 @@ pub async fn encrypt(
         let context = decode_context(body.context.as_deref())?;
         let key = read_key(tx, scope).await?;
         key.check_active()?;
-        let wanted = body.key_version.and_then(|version| version.0).filter(|version| *version != 0);
+        let wanted = body.key_version.and_then(|version| version.0);
         let version = wanted.unwrap_or(key.latest_version);
         let key_version = read_version(tx, scope, &key, version, "keyVersion").await?;
         let sealed = shared.keyring.encrypt(&key_version, &context, plaintext.expose())?;

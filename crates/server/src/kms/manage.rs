@@ -7,7 +7,7 @@ use coffer_api::CreateKeyRequest;
 use super::{Named, View, unfilled, view};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::gate::{self, Ask, Subject};
+use crate::gate::{self, Ask, Page, PageBounds, Pages, Scope, Subject};
 use crate::model::action::{Action, Feature};
 use crate::model::caller::{Call, Standing};
 use crate::model::decide::{Target, allows};
@@ -15,7 +15,7 @@ use crate::model::identity::Region;
 use crate::model::key::{Key, KeyFilter, KeyStatus, KeyType};
 use crate::model::limits;
 use crate::model::precondition::Precondition;
-use crate::store::NewKey;
+use crate::store::{NewKey, Tx};
 
 /// A region and how many keys of the scope it has: active, disabled, pending deletion.
 pub struct RegionSummary {
@@ -30,10 +30,11 @@ pub async fn summary(app: &Arc<App>, call: &Call) -> Result<(bool, Vec<RegionSum
         Standing::Member(organisation) => organisation.has(Feature::Kms),
         Standing::Stranger | Standing::Unnamed => false,
     };
-    let regions = app.directory.list_regions().await?;
-    let counts =
-        gate::read(app, call, ask, async move |tx, scope| tx.count_keys(&scope.project).await)
-            .await?;
+    let regions = app.directory.list_regions().await;
+    let (regions, counts) = gate::read(app, call, ask, async move |tx, scope| {
+        Ok((regions.clone()?, tx.count_keys(&scope.project).await?))
+    })
+    .await?;
     if !enabled {
         return Ok((false, Vec::new()));
     }
@@ -58,7 +59,7 @@ pub async fn create(
 ) -> Result<View> {
     // The identity is chosen first, so that the record of the creation names the key.
     let id = app.clock.fresh_id("kms-")?;
-    let ask = Ask { action: Action::CreateKey, region: Some(region), subject: Subject::Key(id) };
+    let ask = Ask { action: Action::CreateKey, region: Some(region), subject: Subject::New(id) };
     let shared = app.clone();
     gate::write(app, call, ask, async move |tx, scope| {
         let body = body.as_ref().map_err(Clone::clone)?;
@@ -139,38 +140,45 @@ pub struct Query {
     pub after: String,
 }
 
-/// The keys of a scope that the caller may list, and the identity to go on after.
+/// The keys of a scope that the caller may list, in the order of their identities.
 pub async fn list(
     app: &Arc<App>,
     call: &Call,
     region: String,
     query: Result<Query>,
-) -> Result<(Vec<Key>, Option<String>)> {
-    const STEP: i64 = 256;
+) -> Result<Pages<Key>> {
     let ask = Ask { action: Action::ListKeys, region: Some(region), subject: Subject::None };
-    gate::read(app, call, ask, async move |tx, scope| {
-        let query = query.as_ref().map_err(Clone::clone)?;
-        let (mut keys, mut after) = (Vec::new(), query.after.clone());
-        loop {
-            let place = (scope.region_id(), scope.project.as_str());
-            let step = tx.list_keys(place, &query.filter, &after, STEP).await?;
-            let Some(last) = step.last() else {
-                return Ok((keys, None));
-            };
-            let last = last.id.clone();
-            for key in step {
-                if query.limit.is_some_and(|limit| keys.len() == limit) {
-                    return Ok((keys, Some(after)));
-                }
-                after.clone_from(&key.id);
-                if allows(&scope.caller.grants, Action::ListKeys, Target::One(&key.id)) {
-                    keys.push(key);
-                }
-            }
-            after = last;
-        }
+    let from = query.as_ref().map(|query| query.after.clone()).unwrap_or_default();
+    gate::pages(app, call, ask, from, async move |tx: &mut Tx, scope: &Scope, from: &str| {
+        read_page(tx, scope, query.as_ref().map_err(Clone::clone)?, from).await
     })
     .await
+}
+
+async fn read_page(tx: &mut Tx, scope: &Scope, query: &Query, from: &str) -> Result<Page<Key>> {
+    let mut page = Page { items: Vec::new(), next: None };
+    let mut bounds = PageBounds::new(query.limit);
+    let mut after = from.to_owned();
+    while let Some(step) = bounds.step() {
+        let place = (scope.region_id(), scope.project.as_str());
+        let keys = tx.list_keys(place, &query.filter, &after, step).await?;
+        if keys.is_empty() {
+            return Ok(page);
+        }
+        for key in keys {
+            if bounds.are_reached(page.items.len()) {
+                page.next = Some(after);
+                return Ok(page);
+            }
+            bounds.count(key.weight());
+            after.clone_from(&key.id);
+            if allows(&scope.caller.grants, Action::ListKeys, Target::One(&key.id)) {
+                page.items.push(key);
+            }
+        }
+    }
+    page.next = Some(after);
+    Ok(page)
 }
 
 /// One key with its versions.

@@ -89,7 +89,7 @@ async fn change(
     next: fn(&Key, i64) -> Result<KeyStatus>,
 ) -> Result<View> {
     let shared = app.clone();
-    let changed = gate::write(app, call, named.ask(action), async move |tx, scope| {
+    gate::write(app, call, named.ask(action), async move |tx, scope| {
         let now = shared.clock.now();
         let mut key = read_key(tx, scope).await?;
         precondition.check(key.object_version)?;
@@ -102,15 +102,15 @@ async fn change(
             key.deletion_scheduled_at =
                 (status == KeyStatus::PendingDeletion).then_some(now + KEY_DELETION_DAYS * DAY);
             tx.set_key_status(&key, now).await?;
+            let (app, organisation) = (shared.clone(), scope.organisation.clone());
+            tx.after_commit(move || match key.status {
+                KeyStatus::Active => app.keyring.keep_key(&organisation, &key.id),
+                _ => app.keyring.drop_key(&organisation, &key.id),
+            });
         }
-        Ok((scope.organisation.clone(), view(tx, scope).await?))
+        view(tx, scope).await
     })
-    .await;
-    let (organisation, view) = changed?;
-    if view.key.status != KeyStatus::Active {
-        app.keyring.forget(&organisation, &view.key.id);
-    }
-    Ok(view)
+    .await
 }
 
 /// The slug itself when it is free, else the first free of `slug-2`, `slug-3`, …

@@ -204,12 +204,17 @@ fn compile_nets(place: &str, texts: &[String]) -> Result<Condition> {
 pub fn parse_net(text: &str) -> Option<IpNet> {
     let net =
         text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    Some(canonical_net(net))
+}
+
+/// IPv4 within IPv6 as IPv4.
+pub fn canonical_net(net: IpNet) -> IpNet {
     match net {
-        IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.addr().to_ipv4_mapped() {
-            Some(v4) => IpNet::new(IpAddr::V4(v4), v6.prefix_len() - 96).ok(),
-            None => Some(net),
-        },
-        _ => Some(net),
+        IpNet::V6(v6) if v6.prefix_len() >= 96 => {
+            let v4 = v6.addr().to_ipv4_mapped();
+            v4.and_then(|v4| IpNet::new(IpAddr::V4(v4), v6.prefix_len() - 96).ok()).unwrap_or(net)
+        }
+        _ => net,
     }
 }
 

@@ -194,6 +194,7 @@ actions! {
     ListMemberships "me.memberships.list"     Caller   Authenticated,                NONE, Denied, Ok;
     FailAuth        "auth.failure"            Caller   Authenticated,                NONE, Denied, Ok;
     Bootstrap       "platform.bootstrap"      Organisation Authenticated,            NONE, Denied, Created;
+    MintOwnerToken  "platform.owner-token"    Organisation Authenticated,            NONE, Denied, Created;
 }
 
 impl fmt::Display for Action {

@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use coffer_crypto::token::TokenHash;
+
 use super::decide::Grant;
 use super::identity::Organisation;
+use crate::error::Error;
 
 /// Whoever acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,11 +64,22 @@ impl Caller {
     }
 }
 
+/// What a caller has shown and named: enough to find out again who it is.
+#[derive(Clone)]
+pub struct Claim {
+    pub token: TokenHash,
+    /// Identity or slug of an organisation, empty when none is named.
+    pub organisation: String,
+}
+
 /// One call: the caller and how the call came.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Call {
+    pub claim: Claim,
     pub caller: Arc<Caller>,
     pub arrival: Arrival,
+    /// What is wrong with the head of the request, told once the caller is known.
+    pub flaw: Option<Error>,
     /// The project the call names, by identity or slug.
     pub project: Option<String>,
 }

@@ -84,6 +84,13 @@ pub struct Key {
 }
 
 impl Key {
+    /// Roughly how many bytes the key takes in a list.
+    pub fn weight(&self) -> usize {
+        let map =
+            |map: &Map| map.iter().map(|(key, value)| key.len() + value.len() + 16).sum::<usize>();
+        512 + self.name.len() + self.description.len() + map(&self.labels) + map(&self.annotations)
+    }
+
     /// Whether the key may be used now (contract, section 3.6).
     pub fn check_active(&self) -> Result<()> {
         match self.status {

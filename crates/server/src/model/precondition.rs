@@ -38,7 +38,7 @@ impl Precondition {
     pub fn check_read(&self, object_version: i64) -> Result<()> {
         self.check(object_version)?;
         match &self.if_none_match {
-            Some(tags) if tags.hold(object_version) => Err(Error::Unchanged),
+            Some(tags) if tags.hold(object_version) => Err(Error::Unchanged { object_version }),
             _ => Ok(()),
         }
     }

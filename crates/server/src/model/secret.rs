@@ -39,6 +39,18 @@ pub struct Secret {
     pub key: Key,
 }
 
+impl Secret {
+    /// Roughly how many bytes the secret takes in a list, its key included.
+    pub fn weight(&self) -> usize {
+        let map =
+            |map: &Map| map.iter().map(|(key, value)| key.len() + value.len() + 16).sum::<usize>();
+        let policy = self.access_policy.as_ref().map_or(0, |policy| policy.to_string().len());
+        let own =
+            self.path.len() + self.description.len() + map(&self.labels) + map(&self.annotations);
+        512 + own + policy + self.key.weight()
+    }
+}
+
 /// One version's metadata.
 #[derive(Debug, Clone)]
 pub struct Version {

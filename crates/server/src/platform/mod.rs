@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::config::RegionConfig;
 use crate::error::{Error, Result};
 use crate::gate;
+use crate::model::action::Action;
 use crate::model::identity::{MemberRole, User};
 use crate::store::{Token, Tx};
 
@@ -40,10 +41,13 @@ pub async fn found(app: &Arc<App>, founding: &Founding) -> Result<Founded> {
     let made = id.clone();
     let token = token::mint_pat()?;
     let hash = token::hash(&token);
-    gate::found(app, &id, async move |tx| {
+    gate::found(app, Action::Bootstrap, &id, async move |tx| {
         let (clock, now) = (&shared.clock, shared.clock.now());
         if tx.count_organisations().await? != 0 {
-            return Err(Error::Conflict("the store has an organisation already".to_owned()));
+            return Err(Error::Conflict(
+                "the store has an organisation already; `cofferd owner-token` makes a new token"
+                    .to_owned(),
+            ));
         }
         tx.insert_organisation((&made, &slug, &slug), now, || clock.fresh_id("")).await?;
         let subject = clock.fresh_id("usr-")?;
@@ -61,11 +65,14 @@ pub async fn found(app: &Arc<App>, founding: &Founding) -> Result<Founded> {
     Ok(Founded { organisation: id, token })
 }
 
-/// Gives the owner of an organisation one more token, for when the first is lost.
+/// Gives the owner of an organisation (identity or slug) one more token, for when the first is lost.
 pub async fn mint_owner_token(app: &Arc<App>, organisation: &str) -> Result<Zeroizing<String>> {
     let token = token::mint_pat()?;
     let (shared, hash) = (app.clone(), token::hash(&token));
-    gate::found(app, organisation, async move |tx| {
+    let reference = organisation.to_owned();
+    let found = gate::inspect(app, async move |tx| tx.find_organisation(&reference).await).await?;
+    let organisation = found.ok_or(Error::not_found("organisation"))?.id;
+    gate::found(app, Action::MintOwnerToken, &organisation, async move |tx| {
         let subject = tx.find_owner().await?.ok_or(Error::not_found("owner"))?;
         insert_token(tx, &shared, subject, &hash).await
     })

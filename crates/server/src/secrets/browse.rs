@@ -7,8 +7,8 @@ use coffer_api::{Directory, Map, SecretPath};
 
 use super::View;
 use crate::app::App;
-use crate::error::{Error, Result};
-use crate::gate::{self, Ask, Scope, Subject};
+use crate::error::Result;
+use crate::gate::{self, Ask, PageBounds, Scope, Subject};
 use crate::model::action::Action;
 use crate::model::caller::Call;
 use crate::model::decide::{Target, allows, readable_prefixes};
@@ -21,13 +21,6 @@ pub use crate::gate::{Page, Pages};
 const JUST_AFTER: &str = "!";
 /// Sorts behind everything that begins with a path: above the whole alphabet of paths.
 const BEHIND_ALL: &str = "~";
-/// Entries of one page, when the caller sets no limit.
-const PAGE_ENTRIES: usize = 500;
-/// Rows looked at for one page, so that no list holds a reading thread for long.
-const PAGE_ROWS_MAX: usize = 10_000;
-/// Rows of one look-up.
-const STEP_ROWS_MAX: usize = 128;
-
 /// What to list.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
@@ -39,11 +32,21 @@ pub enum What {
     AtAndBelow(SecretPath),
 }
 
+impl What {
+    /// The directory or path, for the record.
+    fn name(&self) -> &str {
+        match self {
+            Self::Level(directory) | Self::Below(directory) => directory.as_str(),
+            Self::AtAndBelow(path) => path.as_str(),
+        }
+    }
+}
+
 /// A list as it was asked for.
 #[derive(Debug, Clone)]
 pub struct Query {
     pub what: What,
-    /// Labels that a listed secret must carry.
+    /// Labels that a secret of a flat list must carry.
     pub labels: Map,
     /// Entries of the page; without it, pages follow each other until the end.
     pub limit: Option<usize>,
@@ -66,7 +69,7 @@ pub async fn list(
 ) -> Result<Pages<Entry>> {
     // A query that does not parse is told where a path that does not parse would be.
     let (from, subject) = match &query {
-        Ok(query) => (query.from.clone(), Subject::None),
+        Ok(query) => (query.from.clone(), Subject::Within(query.what.name().to_owned())),
         Err(error) => (String::new(), Subject::Secret(Err(error.clone()))),
     };
     let ask = Ask { action: Action::ListSecrets, region: Some(region), subject };
@@ -85,29 +88,30 @@ async fn read_page(
     query: &Query,
     from: &str,
 ) -> Result<Page<Entry>> {
-    let limit = query.limit.unwrap_or(PAGE_ENTRIES);
     let mut page = Page { items: Vec::new(), next: None };
-    let mut rows_seen = 0;
+    let mut bounds = PageBounds::new(query.limit);
+    let mut at = from.to_owned();
     for (start, end) in readable_ranges(scope, &query.what) {
-        let mut at = start.max(from.to_owned());
-        let mut step = 1;
+        at = at.max(start);
         while at < end {
-            let count = i64::try_from(step).map_err(|_| Error::bug("step"))?;
+            let Some(step) = bounds.step() else {
+                page.next = Some(at);
+                return Ok(page);
+            };
             let rows =
-                tx.list_secrets((scope.region_id(), &scope.project), (&at, &end), count).await?;
-            let last_step = rows.len() < step;
-            step = (step * 2).min(STEP_ROWS_MAX);
+                tx.list_secrets((scope.region_id(), &scope.project), (&at, &end), step).await?;
+            let last_step = i64::try_from(rows.len()).is_ok_and(|count| count < step);
             for secret in rows {
                 if secret.path < at {
                     // Lies in a directory that was just passed over: the look-up reached too far.
-                    step = 1;
+                    bounds.overreached();
                     continue;
                 }
-                if page.items.len() == limit || rows_seen == PAGE_ROWS_MAX {
+                if bounds.are_reached(page.items.len()) {
                     page.next = Some(at);
                     return Ok(page);
                 }
-                rows_seen += 1;
+                bounds.count(secret.weight());
                 at = take_row(app, scope, query, secret, &mut page.items)?;
             }
             if last_step {
@@ -139,7 +143,8 @@ fn take_row(
             return Ok(behind);
         }
     }
-    if query.labels.iter().all(|(key, value)| secret.labels.get(key) == Some(value)) {
+    let flat = !matches!(query.what, What::Level(_));
+    if !flat || query.labels.iter().all(|(key, value)| secret.labels.get(key) == Some(value)) {
         entries.push(Entry::Secret(Box::new(View::new(app, scope, secret, None)?)));
     }
     Ok(after)

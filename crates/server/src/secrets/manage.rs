@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use coffer_api::{CreateSecretRequest, UpdateSecretRequest, Versions};
+use coffer_api::{CreateSecretRequest, Map, UpdateSecretRequest, Versions};
+use serde_json::Value as Json;
 
 use super::{Named, View, address, latest_version, parse_policy};
 use crate::app::App;
@@ -23,47 +24,69 @@ pub async fn create(
     body: Result<CreateSecretRequest>,
 ) -> Result<View> {
     let shared = app.clone();
+    // Checked before the door, so that nobody waits for it; told in its turn.
+    let body = body.and_then(CheckedBody::new);
     gate::write(app, call, named.ask(Action::CreateSecret), async move |tx, scope| {
         let (app, at, now) = (&shared, address(scope)?, shared.clock.now());
         let body = body.as_ref().map_err(Clone::clone)?;
-        let value = NewValue::from_inputs(
-            body.secret_string.as_ref(),
-            body.secret_key_values.as_ref(),
-            body.generate_secret.as_ref().map(|generate| generate.byte_length),
-        )?;
-        let description = body.description.as_deref().unwrap_or_default();
-        let labels = body.labels.clone().unwrap_or_default();
-        let annotations = body.annotations.clone().unwrap_or_default();
-        limits::check_description(description)?;
-        limits::check_labels(&labels)?;
-        limits::check_annotations(&annotations)?;
-        let policy = parse_policy(body.access_policy.as_ref())?;
         if tx.find_secret(&at).await?.is_some() {
             return Err(Error::Conflict(format!("a secret at `{}` exists already", at.path)));
         }
         scope.check_kms()?;
         let key = tx
-            .find_key(&at.region, &at.project, &body.kms_key_identity)
+            .find_key(&at.region, &at.project, &body.key)
             .await?
             .ok_or(Error::not_found("KMS key"))?;
         key.check_active()?;
         let key_version = latest_version(tx, &at, &key).await?;
-        let sealed = app.keyring.seal_value(&key_version, &at, 1, value.bytes.expose())?;
+        let sealed = app.keyring.seal_value(&key_version, &at, 1, body.value.bytes.expose())?;
         let id = app.clock.fresh_id("s-")?;
         let new = NewSecret {
             id: &id,
             key: &key.id,
-            description,
-            labels: &labels,
-            annotations: &annotations,
-            access_policy: policy.as_ref().map(|(json, _)| *json),
+            description: &body.description,
+            labels: &body.labels,
+            annotations: &body.annotations,
+            access_policy: body.policy.as_ref(),
         };
         tx.insert_secret(&at, &new, now).await?;
-        tx.insert_secret_version(&id, 1, (value.format, key_version.version), &sealed, now).await?;
+        let with = (body.value.format, key_version.version);
+        tx.insert_secret_version(&id, 1, with, &sealed, now).await?;
         tx.note(Action::Encrypt, &key.id);
         View::new(app, scope, tx.read_secret(&at).await?, None)
     })
     .await
+}
+
+/// What a new secret is made of, within all limits.
+struct CheckedBody {
+    key: String,
+    value: NewValue,
+    description: String,
+    labels: Map,
+    annotations: Map,
+    policy: Option<Json>,
+}
+
+impl CheckedBody {
+    fn new(body: CreateSecretRequest) -> Result<Self> {
+        let checked = Self {
+            value: NewValue::from_inputs(
+                body.secret_string.as_ref(),
+                body.secret_key_values.as_ref(),
+                body.generate_secret.as_ref().map(|generate| generate.byte_length),
+            )?,
+            key: body.kms_key_identity,
+            description: body.description.unwrap_or_default(),
+            labels: body.labels.unwrap_or_default(),
+            annotations: body.annotations.unwrap_or_default(),
+            policy: parse_policy(body.access_policy.as_ref())?.map(|(json, _)| json.clone()),
+        };
+        limits::check_description(&checked.description)?;
+        limits::check_labels(&checked.labels)?;
+        limits::check_annotations(&checked.annotations)?;
+        Ok(checked)
+    }
 }
 
 /// Metadata, with all versions when they are asked for.

@@ -93,9 +93,23 @@ fn parse_policy(policy: Option<&Json>) -> Result<Option<(&Json, AccessPolicy)>> 
         None | Some(Json::Null) => Ok(None),
         Some(Json::Object(fields)) if fields.is_empty() => Ok(None),
         Some(json) => {
+            check_shape(json)?;
             let wire = serde_path_to_error::deserialize(json)
                 .map_err(|error| describe_json_error("accessPolicy", &error))?;
             Ok(Some((json, AccessPolicy::compile(&wire)?)))
+        }
+    }
+}
+
+/// Objects where objects belong: a struct would also be read from an array, field by field.
+fn check_shape(policy: &Json) -> Result<()> {
+    let groups = policy.as_object().into_iter().flatten();
+    let items = groups.filter_map(|(_, group)| group.as_array()).flatten();
+    let times = items.clone().filter_map(|item| item.get("time"));
+    match std::iter::once(policy).chain(items).chain(times).all(Json::is_object) {
+        true => Ok(()),
+        false => {
+            Err(Error::invalid("accessPolicy", "must be an object that holds lists of objects"))
         }
     }
 }

@@ -20,20 +20,20 @@ pub async fn set(
     body: Result<SetPolicyRequest>,
     precondition: Precondition,
 ) -> Result<View> {
-    let clears =
-        |body: &SetPolicyRequest| matches!(parse_policy(body.access_policy.as_ref()), Ok(None));
-    let action = match &body {
-        Ok(body) if clears(body) => Action::ClearPolicy,
-        _ => Action::SetPolicy,
+    let policy = body.and_then(|body| {
+        Ok(parse_policy(body.access_policy.as_ref())?.map(|(json, _)| json.clone()))
+    });
+    let action = match &policy {
+        Ok(None) => Action::ClearPolicy,
+        Ok(Some(_)) | Err(_) => Action::SetPolicy,
     };
     let shared = app.clone();
     gate::write(app, call, named.ask(action), async move |tx, scope| {
         let at = address(scope)?;
         let secret = tx.read_secret(&at).await?;
-        let body = body.as_ref().map_err(Clone::clone)?;
-        let policy = parse_policy(body.access_policy.as_ref())?.map(|(json, _)| json);
+        let policy = policy.as_ref().map_err(Clone::clone)?;
         precondition.check(secret.object_version)?;
-        tx.set_policy(&secret.id, policy, shared.clock.now()).await?;
+        tx.set_policy(&secret.id, policy.as_ref(), shared.clock.now()).await?;
         View::new(&shared, scope, tx.read_secret(&at).await?, None)
     })
     .await

@@ -93,16 +93,20 @@ pub async fn put(
     precondition: Precondition,
 ) -> Result<Put> {
     let shared = app.clone();
-    gate::write(app, call, named.ask(Action::PutSecretValue), async move |tx, scope| {
-        let (at, now) = (address(scope)?, shared.clock.now());
-        let secret = tx.read_secret(&at).await?;
-        let body = body.as_ref().map_err(Clone::clone)?;
-        check_body_path(body.path.as_deref(), &at)?;
+    // Decoded before the door, so that nobody waits for it; told in its turn.
+    let body = body.and_then(|body| {
         let value = NewValue::from_inputs(
             body.secret_string.as_ref(),
             body.secret_key_values.as_ref(),
             body.generate_secret.as_ref().map(|generate| generate.byte_length),
         )?;
+        Ok((body.path, value))
+    });
+    gate::write(app, call, named.ask(Action::PutSecretValue), async move |tx, scope| {
+        let (at, now) = (address(scope)?, shared.clock.now());
+        let secret = tx.read_secret(&at).await?;
+        let (path, value) = body.as_ref().map_err(Clone::clone)?;
+        check_body_path(path.as_deref(), &at)?;
         precondition.check(secret.object_version)?;
         scope.check_kms()?;
         secret.key.check_active()?;

@@ -122,12 +122,6 @@ impl Tx {
         self.row(sql::FIND_USER, &[Text(subject)], read_user).await
     }
 
-    /// The users of the organisation.
-    pub async fn list_users(&mut self) -> Result<Vec<User>> {
-        let organisation = self.organisation();
-        self.rows(sql::FIND_USERS_OF, &[Text(&organisation)], read_user).await
-    }
-
     pub async fn insert_member(
         &mut self,
         id: &str,
@@ -141,12 +135,13 @@ impl Tx {
         self.change_one(sql::INSERT_MEMBER, &values).await
     }
 
-    /// Ends a membership with all its role bindings.
+    /// Ends a membership with all its role bindings and team memberships.
     pub async fn delete_member(&mut self, subject: &str) -> Result<()> {
         self.identities_changed();
         let organisation = self.organisation();
         self.execute(sql::DELETE_BINDINGS, &[Text(&organisation), Text("user"), Text(subject)])
             .await?;
+        self.execute(sql::DELETE_TEAM_MEMBER, &[Text(&organisation), Text(subject)]).await?;
         self.change_one(sql::DELETE_MEMBER, &[Text(&organisation), Text(subject)]).await
     }
 

@@ -18,11 +18,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
@@ -37,6 +37,8 @@ use tx::Value;
 
 /// Operations that one commit may carry.
 const BATCH_MAX: usize = 256;
+/// Milliseconds that a reading operation may take.
+const READ_MILLIS_MAX: u64 = 10_000;
 /// Operations that may wait before callers are told to come back later.
 const QUEUE_MAX: usize = 4096;
 
@@ -50,13 +52,29 @@ pub struct Store {
 }
 
 struct Inner {
-    writer: Sender<Box<dyn Job>>,
-    readers: Sender<Box<dyn Job>>,
+    writer: Lane,
+    readers: Lane,
+    searcher: Lane,
+    closed: AtomicBool,
     /// Grows with each commit that changed who may do what.
     identity_epoch: Arc<AtomicU64>,
     threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
     /// Keeps a second server away from the same folder.
     _lock: File,
+}
+
+/// A queue and how many threads work on it.
+struct Lane {
+    queue: Sender<Box<dyn Job>>,
+    waiting: Receiver<Box<dyn Job>>,
+    threads: usize,
+}
+
+impl Lane {
+    fn new(threads: usize) -> Self {
+        let (queue, waiting) = bounded(QUEUE_MAX);
+        Self { queue, waiting, threads }
+    }
 }
 
 /// An operation that waits for a thread of the store.
@@ -78,26 +96,33 @@ enum Keep {
 }
 
 impl Store {
-    /// Opens the store in `folder`, making it at first, and brings its schema up to date.
-    pub fn open(folder: &Path) -> anyhow::Result<Self> {
-        let lock = lock(folder)?;
+    /// Opens the store in a `folder` that is locked, making it at first, and brings its schema up to date.
+    pub fn open(folder: &Path, lock: File) -> anyhow::Result<Self> {
         let file = folder.join("coffer.db");
         let writer = Tx::new(connect(&file)?);
         migrate(&writer)?;
         let identity_epoch = Arc::new(AtomicU64::new(1));
-        let (write, writes) = bounded(QUEUE_MAX);
-        let (read, reads) = bounded(QUEUE_MAX);
-        let epoch = identity_epoch.clone();
+        let cores =
+            std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 16));
+        let (writing, readers, searcher) = (Lane::new(1), Lane::new(cores), Lane::new(1));
+        let (epoch, writes) = (identity_epoch.clone(), writing.waiting.clone());
         let mut threads = vec![start("store-writer", move || run_writer(writer, &writes, &epoch))?];
-        for _ in 0..std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 16))
-        {
-            let connection = connect(&file)?;
-            connection.pragma_update(None, "query_only", true)?;
-            let reads: Receiver<Box<dyn Job>> = reads.clone();
-            threads.push(start("store-reader", move || run_reader(Tx::new(connection), &reads))?);
+        for lane in [&readers, &searcher] {
+            for _ in 0..lane.threads {
+                threads.push(start_reader(&file, lane.waiting.clone())?);
+            }
         }
         let threads = std::sync::Mutex::new(threads);
-        let inner = Inner { writer: write, readers: read, identity_epoch, threads, _lock: lock };
+        let closed = AtomicBool::new(false);
+        let inner = Inner {
+            writer: writing,
+            readers,
+            searcher,
+            closed,
+            identity_epoch,
+            threads,
+            _lock: lock,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -108,7 +133,7 @@ impl Store {
         T: Send + 'static,
         F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
     {
-        submit(&self.inner.writer, organisation, operation).await
+        self.submit(&self.inner.writer, organisation, operation).await
     }
 
     /// Runs `operation` in a reading transaction of `organisation`: all it sees is of one instant.
@@ -117,7 +142,17 @@ impl Store {
         T: Send + 'static,
         F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
     {
-        submit(&self.inner.readers, organisation, operation).await
+        self.submit(&self.inner.readers, organisation, operation).await
+    }
+
+    /// As [`Store::read`], for what may look at many rows: it has a thread of its own, so that no search
+    /// keeps a reveal waiting.
+    pub async fn search<T, F>(&self, organisation: &str, operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
+    {
+        self.submit(&self.inner.searcher, organisation, operation).await
     }
 
     /// A number that differs from an earlier one when who may do what has changed in between.
@@ -127,39 +162,50 @@ impl Store {
 
     /// Finishes what waits, stops the threads and closes the files.
     pub fn close(&self) {
+        self.inner.closed.store(true, Ordering::SeqCst);
         let threads: Vec<_> = match self.inner.threads.lock() {
             Ok(mut threads) => threads.drain(..).collect(),
             Err(_) => return,
         };
-        for (at, _) in threads.iter().enumerate() {
-            let queue = if at == 0 { &self.inner.writer } else { &self.inner.readers };
-            // A thread that is gone already has nothing left to stop.
-            let _ = queue.send(Box::new(Stop));
+        if threads.is_empty() {
+            return;
+        }
+        let lanes = [&self.inner.writer, &self.inner.readers, &self.inner.searcher];
+        for lane in lanes {
+            for _ in 0..lane.threads {
+                // A thread that is gone already has nothing left to stop.
+                let _ = lane.queue.send(Box::new(Stop));
+            }
         }
         for thread in threads {
             let _ = thread.join();
         }
+        for late in lanes.iter().flat_map(|lane| lane.waiting.try_iter()) {
+            late.answer(Err(closed()));
+        }
+    }
+
+    /// Puts an operation into a lane and waits for its answer.
+    async fn submit<T, F>(&self, lane: &Lane, organisation: &str, operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
+    {
+        if self.inner.closed.load(Ordering::SeqCst) {
+            return Err(closed());
+        }
+        let (reply, answer) = oneshot::channel();
+        let organisation = organisation.to_owned();
+        let outcome = Err(Error::unavailable("the operation did not run"));
+        let job = Operation { organisation, operation, outcome, reply };
+        let full = |_| Error::unavailable("the store's queue is full");
+        lane.queue.try_send(Box::new(job)).map_err(full)?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
     }
 }
 
-/// Puts an operation into a queue and waits for its answer.
-async fn submit<T, F>(queue: &Sender<Box<dyn Job>>, organisation: &str, operation: F) -> Result<T>
-where
-    T: Send + 'static,
-    F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
-{
-    let (reply, answer) = oneshot::channel();
-    let job = Operation {
-        organisation: organisation.to_owned(),
-        operation,
-        outcome: Err(Error::unavailable("the operation did not run")),
-        reply,
-    };
-    queue.try_send(Box::new(job)).map_err(|error| match error {
-        TrySendError::Full(_) => Error::unavailable("the store's queue is full"),
-        TrySendError::Disconnected(_) => Error::unavailable("the store is closed"),
-    })?;
-    answer.await.unwrap_or_else(|_| Err(Error::unavailable("the store is closed")))
+fn closed() -> Error {
+    Error::unavailable("the store is closed")
 }
 
 struct Operation<T, F> {
@@ -169,6 +215,7 @@ struct Operation<T, F> {
     reply: oneshot::Sender<Result<T>>,
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is where an operation gets its organisation")]
 impl<T, F> Job for Operation<T, F>
 where
     T: Send,
@@ -225,6 +272,7 @@ fn run_writer(mut tx: Tx, jobs: &Receiver<Box<dyn Job>>, identity_epoch: &Atomic
         if tx.take_identities_changed() {
             identity_epoch.fetch_add(1, Ordering::SeqCst);
         }
+        tx.finish(ended.is_ok());
         for job in batch {
             job.answer(ended.clone());
         }
@@ -246,18 +294,31 @@ fn write_batch(tx: &mut Tx, batch: &mut [Box<dyn Job>]) -> Result<()> {
         if keep == Keep::No {
             tx.control("ROLLBACK TO operation")?;
         }
+        tx.leave(keep == Keep::Yes);
         tx.control("RELEASE operation")?;
     }
     tx.control("COMMIT")
 }
 
-fn run_reader(mut tx: Tx, jobs: &Receiver<Box<dyn Job>>) {
+fn run_reader(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>) {
+    let started = std::time::Instant::now();
+    let millis = move || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let deadline = Arc::new(AtomicU64::new(u64::MAX));
+    let bound = deadline.clone();
+    // Asked every ten thousand steps of SQLite; `true` interrupts, which is told as unavailable.
+    let overdue = move || millis() > bound.load(Ordering::Relaxed);
+    if connection.progress_handler(10_000, Some(overdue)).is_err() {
+        return;
+    }
+    let mut tx = Tx::new(connection);
     while let Ok(mut job) = jobs.recv() {
         let stop = job.is_last();
+        deadline.store(millis() + READ_MILLIS_MAX, Ordering::Relaxed);
         let ended = tx.control("BEGIN").and_then(|()| {
             job.run(&mut tx);
             tx.control("COMMIT")
         });
+        deadline.store(u64::MAX, Ordering::Relaxed);
         if ended.is_err() {
             let _ = tx.control("ROLLBACK");
         }
@@ -266,6 +327,12 @@ fn run_reader(mut tx: Tx, jobs: &Receiver<Box<dyn Job>>) {
             return;
         }
     }
+}
+
+fn start_reader(file: &Path, jobs: Receiver<Box<dyn Job>>) -> anyhow::Result<JoinHandle<()>> {
+    let connection = connect(file)?;
+    connection.pragma_update(None, "query_only", true)?;
+    start("store-reader", move || run_reader(connection, &jobs))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the store has threads of its own")]
@@ -293,7 +360,8 @@ fn connect(file: &Path) -> anyhow::Result<Connection> {
     Ok(connection)
 }
 
-fn lock(folder: &Path) -> anyhow::Result<File> {
+/// Takes a data folder for this process alone.
+pub fn lock(folder: &Path) -> anyhow::Result<File> {
     let file = folder.join("lock");
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(file)?;

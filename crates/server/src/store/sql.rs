@@ -78,8 +78,6 @@ statements! {
 
     // People.
     INSERT_USER = "INSERT INTO users (subject, name, email, created_at) VALUES ($1, $2, $3, $4)";
-    FIND_USERS_OF = "SELECT u.subject, u.name, u.email, u.created_at FROM users u
-        JOIN members m ON m.subject = u.subject WHERE m.organisation_id = $1";
     FIND_USER = "SELECT subject, name, email, created_at FROM users WHERE subject = $1";
     INSERT_MEMBER = "INSERT INTO members (organisation_id, member_id, subject, role, created_at)
         VALUES ($1, $2, $3, $4, $5)";
@@ -94,6 +92,7 @@ statements! {
         VALUES ($1, $2, $3, $4, $5)";
     INSERT_TEAM_MEMBER = "INSERT INTO team_members (organisation_id, team_id, subject, created_at)
         VALUES ($1, $2, $3, $4)";
+    DELETE_TEAM_MEMBER = "DELETE FROM team_members WHERE organisation_id = $1 AND subject = $2";
     LIST_TEAMS_OF = "SELECT t.team_id, t.slug FROM team_members m
         JOIN teams t ON t.organisation_id = m.organisation_id AND t.team_id = m.team_id
         WHERE m.organisation_id = $1 AND m.subject = $2";
@@ -110,12 +109,16 @@ statements! {
         WHERE organisation_id = $1 AND principal_kind = $2 AND principal_id = $3";
     /// The rules of every role bound to a user, directly or by team; a system role has none here.
     LIST_RULES_OF = "SELECT r.slug, r.system, u.resources, u.resource_identities, u.permissions
-        FROM role_bindings b
-        JOIN roles r ON r.organisation_id = b.organisation_id AND r.role_id = b.role_id
-        LEFT JOIN role_rules u ON u.organisation_id = r.organisation_id AND u.role_id = r.role_id
-        WHERE b.organisation_id = $1 AND ((b.principal_kind = 'user' AND b.principal_id = $2)
-        OR (b.principal_kind = 'team' AND b.principal_id IN
-            (SELECT m.team_id FROM team_members m WHERE m.organisation_id = $1 AND m.subject = $2)))
+        FROM (
+            SELECT b.role_id FROM role_bindings b WHERE b.organisation_id = $1
+            AND b.principal_kind = 'user' AND b.principal_id = $2
+            UNION
+            SELECT b.role_id FROM team_members m JOIN role_bindings b
+            ON b.organisation_id = $1 AND b.principal_kind = 'team' AND b.principal_id = m.team_id
+            WHERE m.organisation_id = $1 AND m.subject = $2
+        ) bound
+        JOIN roles r ON r.organisation_id = $1 AND r.role_id = bound.role_id
+        LEFT JOIN role_rules u ON u.organisation_id = $1 AND u.role_id = r.role_id
         ORDER BY r.role_id, u.rule_id";
 
     // Tokens.

@@ -54,7 +54,13 @@ pub struct Tx {
     /// Other actions that this one implies, recorded when it succeeds.
     notes: Vec<(Action, String)>,
     identities_changed: bool,
+    /// What is to happen once this operation is durable.
+    effects: Vec<Effect>,
+    /// The same of the operations before it in the batch.
+    batch_effects: Vec<Effect>,
 }
+
+type Effect = Box<dyn FnOnce() + Send>;
 
 impl Tx {
     pub(super) fn new(connection: Connection) -> Self {
@@ -63,6 +69,8 @@ impl Tx {
             organisation: String::new(),
             notes: Vec::new(),
             identities_changed: false,
+            effects: Vec::new(),
+            batch_effects: Vec::new(),
         }
     }
 
@@ -70,6 +78,28 @@ impl Tx {
     pub(crate) fn enter(&mut self, organisation: &str) {
         organisation.clone_into(&mut self.organisation);
         self.notes.clear();
+    }
+
+    /// Ends an operation: its effects wait for the commit, or are dropped with it.
+    pub(super) fn leave(&mut self, kept: bool) {
+        match kept {
+            true => self.batch_effects.append(&mut self.effects),
+            false => self.effects.clear(),
+        }
+    }
+
+    /// Ends a batch: if it was committed, its effects happen now, before anybody is told.
+    pub(super) fn finish(&mut self, committed: bool) {
+        self.effects.clear();
+        for effect in self.batch_effects.drain(..).filter(|_| committed) {
+            effect();
+        }
+    }
+
+    /// Has something done once this operation is durable and before its caller hears of it, even when the
+    /// caller has gone away. Must be quick and must not fail.
+    pub fn after_commit(&mut self, effect: impl FnOnce() + Send + 'static) {
+        self.effects.push(Box::new(effect));
     }
 
     pub(super) fn identities_changed(&mut self) {
@@ -99,6 +129,7 @@ impl Tx {
     /// Undoes all that this operation has written; what follows is kept again.
     pub async fn undo(&mut self) -> Result<()> {
         self.notes.clear();
+        self.effects.clear();
         self.control("ROLLBACK TO operation")
     }
 

@@ -11,7 +11,34 @@
     reason = "a test may stop, print, and look behind the door"
 )]
 
+mod audit_access;
+mod audit_log;
+mod calls;
+mod canary;
+mod common;
+mod create;
+mod create_keys;
+mod grants;
+mod key_data;
+mod key_refusals;
+mod key_states;
+mod keys;
+mod limits;
+mod lists;
+mod matrix;
+mod metadata;
+mod openapi;
+mod pages;
+mod paths;
+mod policies;
+mod policy_rules;
+mod preconditions;
 mod process;
+mod revocation;
+mod scopes;
+mod seals;
+mod statements;
 mod tidy;
+mod values;
 mod walk;
 mod world;

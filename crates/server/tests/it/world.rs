@@ -92,7 +92,8 @@ impl World {
         config.limits.auth_failures_per_minute = 0;
         change(&mut config);
         let now = Arc::new(AtomicI64::new(NOON));
-        let store = Store::open(folder.path()).unwrap();
+        let store =
+            Store::open(folder.path(), coffer_server::store::lock(folder.path()).unwrap()).unwrap();
         let root = RootKey::parse(&RootKey::generate_text().unwrap()).unwrap();
         let app = App::new(store, Keyring::new(root), Clock::Fixed(now.clone()), config);
         platform::check_root_key(&app).await.unwrap();

@@ -1,0 +1,204 @@
+//! Every operation of the API as a call that can be made, for the tests that walk over all of them.
+
+use serde_json::{Value as Json, json};
+
+use crate::world::{Answer, Asking, World, base64};
+
+/// One operation of the API as it is really called. `KEY` and `PATH` stand for what is made for it.
+pub struct Call {
+    pub action: &'static str,
+    pub method: &'static str,
+    /// The entry of `ROUTES` that serves it, after its method.
+    pub route: (&'static str, &'static str),
+    pub url: &'static str,
+    pub body: fn(&Target) -> Json,
+}
+
+/// What a call is about: made afresh for each, so that no call finds what another has left.
+pub struct Target {
+    pub path: String,
+    pub key: String,
+    pub ciphertext: Json,
+}
+
+const LIST: &str = "/v1/secrets/{region}/secrets";
+const TAIL: (&str, &str) = ("ANY", "/v1/secrets/{region}/secret{*tail}");
+const QUERY: (&str, &str) = ("ANY", "/v1/secrets/{region}/secret");
+const KEYS: &str = "/v1/kms/{region}/keys";
+const KEY: &str = "/v1/kms/{region}/keys/{key}";
+
+fn none(_: &Target) -> Json {
+    Json::Null
+}
+
+fn value(_: &Target) -> Json {
+    json!({"secretString": base64("next")})
+}
+
+fn create(target: &Target) -> Json {
+    let path = format!("{}/new", target.path);
+    json!({"path": path, "kmsKeyIdentity": target.key, "secretString": base64("first")})
+}
+
+fn policy(_: &Target) -> Json {
+    json!({"accessPolicy": {"conditions": [{"type": "ip", "effect": "allow", "ips": ["::1"]}]}})
+}
+
+fn no_policy(_: &Target) -> Json {
+    json!({"accessPolicy": null})
+}
+
+fn key(target: &Target) -> Json {
+    json!({"name": format!("made {}", target.key.split_at(4).1.split_at(10).1)})
+}
+
+/// Every operation once, under the name of its action.
+pub fn calls() -> Vec<Call> {
+    let call = |action, method, route, url, body| Call { action, method, route, url, body };
+    let secret = "/v1/secrets/nl-01/secretPATH";
+    vec![
+        call("secrets.list", "GET", ("GET", LIST), "/v1/secrets/nl-01/secrets", none),
+        call("secrets.create", "POST", ("POST", LIST), "/v1/secrets/nl-01/secrets", create),
+        call("secrets.get", "GET", TAIL, secret, none),
+        call("secrets.update", "PATCH", TAIL, secret, |_| json!({"description": "d"})),
+        call("secrets.policy.update", "PUT", TAIL, "/v1/secrets/nl-01/secretPATH/policy", policy),
+        call("secrets.policy.clear", "PUT", TAIL, "/v1/secrets/nl-01/secretPATH/policy", no_policy),
+        call(
+            "secrets.putSecretValue",
+            "POST",
+            TAIL,
+            "/v1/secrets/nl-01/secretPATH/versions",
+            value,
+        ),
+        call("secrets.getSecretValue", "POST", TAIL, "/v1/secrets/nl-01/secretPATH/value", none),
+        call(
+            "secrets.version.destroy",
+            "DELETE",
+            TAIL,
+            "/v1/secrets/nl-01/secretPATH/versions?version=1",
+            none,
+        ),
+        call("secrets.delete", "DELETE", TAIL, secret, none),
+        call("kms.summary", "GET", ("GET", "/v1/kms/summary"), "/v1/kms/summary", none),
+        call("kms.list", "GET", ("GET", KEYS), "/v1/kms/nl-01/keys", none),
+        call("kms.create", "POST", ("POST", KEYS), "/v1/kms/nl-01/keys", key),
+        call("kms.get", "GET", ("GET", KEY), "/v1/kms/nl-01/keys/KEY", none),
+        call(
+            "kms.encrypt",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/encrypt"),
+            "/v1/kms/nl-01/keys/KEY/encrypt",
+            |_| json!({"plaintext": base64("x")}),
+        ),
+        call(
+            "kms.decrypt",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/decrypt"),
+            "/v1/kms/nl-01/keys/KEY/decrypt",
+            |target| json!({"ciphertext": target.ciphertext}),
+        ),
+        call(
+            "kms.rotate",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/rotate"),
+            "/v1/kms/nl-01/keys/KEY/rotate",
+            none,
+        ),
+        call(
+            "kms.disable",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/disable"),
+            "/v1/kms/nl-01/keys/KEY/disable",
+            none,
+        ),
+        call(
+            "kms.enable",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/enable"),
+            "/v1/kms/nl-01/keys/KEY/enable",
+            none,
+        ),
+        call("kms.delete", "DELETE", ("DELETE", KEY), "/v1/kms/nl-01/keys/KEY", none),
+        call(
+            "kms.cancel-deletion",
+            "DELETE",
+            ("DELETE", "/v1/kms/{region}/keys/{key}/cancel-deletion"),
+            "/v1/kms/nl-01/keys/KEY/cancel-deletion",
+            none,
+        ),
+        call("audit.list", "GET", ("GET", "/v1/audit"), "/v1/audit", none),
+        call("regions.list", "GET", ("GET", "/v1/regions"), "/v1/regions", none),
+        call("regions.get", "GET", ("GET", "/v1/regions/{region}"), "/v1/regions/nl-01", none),
+        call(
+            "me.memberships.list",
+            "GET",
+            ("GET", "/v1/me/organisation-memberships"),
+            "/v1/me/organisation-memberships",
+            none,
+        ),
+    ]
+}
+
+/// The other form of the calls on a secret: its path in the query (contract, section 14, 2).
+fn calls_by_query() -> Vec<Call> {
+    let form = |url: &str| match url.split_once("PATH").unwrap() {
+        (_, "") => "/v1/secrets/nl-01/secret?path=PATH",
+        (_, "/policy") => "/v1/secrets/nl-01/secret/policy?path=PATH",
+        (_, "/versions") => "/v1/secrets/nl-01/secret/versions?path=PATH",
+        (_, "/value") => "/v1/secrets/nl-01/secret/value?path=PATH",
+        _ => "/v1/secrets/nl-01/secret/versions?version=1&path=PATH",
+    };
+    let with_tail = calls().into_iter().filter(|call| call.route == TAIL);
+    with_tail
+        .map(|call| {
+            let url = form(call.url);
+            let route = if url.contains("/secret?") { QUERY } else { TAIL };
+            Call { url, route, ..call }
+        })
+        .collect()
+}
+
+/// Makes what a call of this action needs.
+pub async fn target(world: &World, action: &str) -> Target {
+    let name = world.fresh_id("t").split_off(8);
+    let path = format!("/app/{name}");
+    let key = world.key(&world.owner, &format!("key {name}")).await;
+    let made = json!({"path": path, "kmsKeyIdentity": key, "secretString": base64("canary")});
+    world.post(&world.owner, "/v1/secrets/nl-01/secrets").json(made).expect(201).await;
+    let url = format!("/v1/kms/nl-01/keys/{key}");
+    let sealed = world.post(&world.owner, &format!("{url}/encrypt"));
+    let sealed = sealed.json(json!({"plaintext": "eA=="})).expect(200).await;
+    match action {
+        "kms.enable" => drop(world.post(&world.owner, &format!("{url}/disable")).expect(200).await),
+        "kms.cancel-deletion" => drop(world.delete(&world.owner, &url).expect(200).await),
+        _ => {}
+    }
+    Target { path, key, ciphertext: sealed.body["ciphertext"].clone() }
+}
+
+impl Call {
+    pub fn url(&self, target: &Target) -> String {
+        self.url.replace("PATH", &target.path).replace("KEY", &target.key)
+    }
+
+    pub async fn send(&self, call: Asking<'_>, target: &Target) -> Answer {
+        match (self.body)(target) {
+            Json::Null => call.send().await,
+            body => call.json(body).send().await,
+        }
+    }
+}
+
+fn open_calls() -> Vec<Call> {
+    let open = ["/healthz", "/readyz", "/openapi.json"];
+    let call = |url| Call { action: "", method: "GET", route: ("GET", url), url, body: none };
+    open.into_iter().map(call).collect()
+}
+
+/// The calls of every route in every form.
+pub fn all_calls() -> Vec<Call> {
+    let mut all = open_calls();
+    all.extend(calls());
+    all.extend(calls_by_query());
+    all
+}

@@ -1,0 +1,234 @@
+//! Who may do what: every role × every action, every route × every outsider.
+
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use crate::calls::{Call, all_calls, calls, target};
+use crate::world::{Answer, Person, World};
+use coffer_server::http::{ROUTES, openapi::describe};
+use coffer_server::model::action::Action;
+use coffer_server::model::identity::MemberRole;
+
+/// Whether an answer says anything else than "you may not".
+fn is_allowed(action: &str, answer: &Answer) -> bool {
+    let refused = match action.starts_with("kms.") {
+        true => answer.status == 404 && answer.message() == "key not found",
+        false => answer.status == 403,
+    };
+    assert!(refused || answer.status < 300, "{action}: {} {}", answer.status, answer.text);
+    !refused
+}
+
+#[test]
+fn every_action_of_a_caller_is_called_here() {
+    let called: BTreeSet<_> = calls().iter().map(|call| call.action).collect();
+    let by_nobody = ["auth.failure", "platform.bootstrap"];
+    let all = Action::ALL.iter().map(|action| action.rule().name);
+    assert_eq!(called, all.filter(|name| !by_nobody.contains(name)).collect());
+}
+
+#[tokio::test]
+async fn every_role_by_every_action() {
+    const COLUMNS: [(&str, &str); 16] = [
+        ("own", "OWNER"),
+        ("mem", "MEMBER"),
+        ("adm", "org-admin"),
+        ("aud", "org-auditor"),
+        ("sFu", "secrets-full-access"),
+        ("sRe", "secrets-read-access"),
+        ("kFu", "kms-full-access"),
+        ("kRe", "kms-read-access"),
+        ("enc", "kms-encrypt"),
+        ("dec", "kms-decrypt"),
+        ("sig", "kms-sign"),
+        ("ver", "kms-verify"),
+        ("mac", "kms-hmac"),
+        ("vmc", "kms-verify-hmac"),
+        ("rot", "kms-rotate"),
+        ("exp", "kms-export"),
+    ];
+    let world = World::new().await;
+    let mut people = Vec::new();
+    let mut table = format!("{:<24}", "action");
+    for (short, role) in COLUMNS {
+        write!(table, " {short}").unwrap();
+        people.push(match role {
+            "OWNER" => world.member(&world.acme.id, MemberRole::Owner).await,
+            "MEMBER" => world.person().await,
+            role => world.person_as(role).await,
+        });
+    }
+    for call in calls() {
+        write!(table, "\n{:<24}", call.action).unwrap();
+        for person in &people {
+            let target = target(&world, call.action).await;
+            let answer = call.send(world.ask(call.method, person, &call.url(&target)), &target);
+            let allowed = is_allowed(call.action, &answer.await);
+            write!(table, "  {} ", if allowed { '✔' } else { '✘' }).unwrap();
+        }
+        table.truncate(table.trim_end().len());
+    }
+    insta::assert_snapshot!(table, @"
+    action                   own mem adm aud sFu sRe kFu kRe enc dec sig ver mac vmc rot exp
+    secrets.list              ✔   ✘   ✔   ✔   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.create            ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.get               ✔   ✘   ✔   ✔   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.update            ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.policy.update     ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.policy.clear      ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.putSecretValue    ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.getSecretValue    ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.version.destroy   ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.delete            ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.summary               ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    kms.list                  ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.create                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.get                   ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.encrypt               ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.decrypt               ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.rotate                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✔   ✘
+    kms.disable               ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.enable                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.delete                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.cancel-deletion       ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    audit.list                ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    regions.list              ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    regions.get               ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    me.memberships.list       ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    ");
+}
+
+/// Routes that refuse fewer than all outsiders, and to whom they answer. This list may only shrink.
+const EXCEPTIONS: [(&str, &str); 7] = [
+    ("GET /healthz", "anybody"),
+    ("GET /readyz", "anybody"),
+    ("GET /openapi.json", "anybody"),
+    ("GET /v1/regions", "any token"),
+    ("GET /v1/regions/{region}", "any token"),
+    ("GET /v1/me/organisation-memberships", "any token"),
+    ("GET /v1/kms/summary", "members"),
+];
+
+#[test]
+fn every_route_is_called_here() {
+    let called: BTreeSet<_> = all_calls().iter().map(|call| call.route).collect();
+    assert_eq!(called, ROUTES.iter().copied().collect());
+}
+
+/// How many records there are, and the newest one's action and outcome.
+fn newest_record(world: &World) -> (i64, String, String) {
+    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
+    let sql = "SELECT COUNT(*) OVER (), action, outcome FROM audit_events
+        ORDER BY rowid DESC LIMIT 1";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    file.query_row(sql, [], row).unwrap()
+}
+
+/// Whether the description of the API knows a status of a call.
+fn is_documented(description: &Json, call: &Call, status: u16) -> bool {
+    let path = call.url.split('?').next().unwrap();
+    let path = path.replace("nl-01", "{region}").replace("PATH", "/{path}").replace("KEY", "{key}");
+    let method = call.method.to_lowercase();
+    let operation = &description["paths"][path][method];
+    operation["responses"].get(status.to_string()).is_some()
+}
+
+#[tokio::test]
+async fn every_route_refuses_outsiders_and_records_it() {
+    let world = World::new().await;
+    let description = describe();
+    let known: Vec<_> = EXCEPTIONS.iter().map(|(route, _)| *route).collect();
+    let mut table = format!(
+        "{:<61} {:>4} {:>7} {:>3} {:>6} {:>5}",
+        "call", "anon", "foreign", "own", "member", "owner"
+    );
+    for call in all_calls() {
+        let mut statuses = Vec::new();
+        for who in ["anonymous", "foreign", "own", "member", "owner"] {
+            let target = target(&world, call.action).await;
+            let url = call.url(&target);
+            let named = |by: &Person| world.ask(call.method, by, &url);
+            let asking = match who {
+                "anonymous" => world
+                    .anonymous(call.method, &url)
+                    .header("x-organisation-identity", &world.acme.id),
+                "foreign" => {
+                    named(&world.stranger).header("x-organisation-identity", &world.acme.id)
+                }
+                "own" => named(&world.stranger),
+                "owner" => named(&world.owner),
+                _ => named(&world.nobody),
+            };
+            let before = newest_record(&world).0;
+            let answer = call.send(asking, &target).await;
+            let (after, action, outcome) = newest_record(&world);
+            let about = format!("{} {} by {who}", call.method, call.url);
+            assert!(
+                is_documented(&description, &call, answer.status),
+                "{about}: {}",
+                answer.status
+            );
+            assert!(
+                who == "owner" || !answer.text.contains(&target.key),
+                "{about} tells: {}",
+                answer.text
+            );
+            if answer.status >= 400 {
+                assert_eq!(after, before + 1, "{about}: one record");
+                let expected = if who == "anonymous" { "auth.failure" } else { call.action };
+                assert_eq!(action, expected, "{about}");
+                assert!(!["ok", "created", "done"].contains(&&*outcome), "{about}: {outcome}");
+            }
+            statuses.push(answer.status);
+        }
+        let name = format!("{} {}", call.route.0, call.route.1);
+        if !known.contains(&&*name) {
+            assert_eq!(statuses[..2], [401, 403], "{name}");
+            assert!([403, 404].contains(&statuses[3]), "{name}");
+        }
+        let [anon, foreign, own, member, owner] = statuses[..] else { unreachable!() };
+        let name = format!("{:<6} {}", call.method, call.url);
+        write!(table, "\n{name:<61} {anon:>4} {foreign:>7} {own:>3} {member:>6} {owner:>5}")
+            .unwrap();
+    }
+    insta::assert_snapshot!(table, @"
+    call                                                          anon foreign own member owner
+    GET    /healthz                                                200     200 200    200   200
+    GET    /readyz                                                 200     200 200    200   200
+    GET    /openapi.json                                           200     200 200    200   200
+    GET    /v1/secrets/nl-01/secrets                               401     403 200    403   200
+    POST   /v1/secrets/nl-01/secrets                               401     403 404    403   201
+    GET    /v1/secrets/nl-01/secretPATH                            401     403 404    403   200
+    PATCH  /v1/secrets/nl-01/secretPATH                            401     403 404    403   200
+    PUT    /v1/secrets/nl-01/secretPATH/policy                     401     403 404    403   200
+    PUT    /v1/secrets/nl-01/secretPATH/policy                     401     403 404    403   200
+    POST   /v1/secrets/nl-01/secretPATH/versions                   401     403 404    403   200
+    POST   /v1/secrets/nl-01/secretPATH/value                      401     403 404    403   200
+    DELETE /v1/secrets/nl-01/secretPATH/versions?version=1         401     403 404    403   204
+    DELETE /v1/secrets/nl-01/secretPATH                            401     403 404    403   204
+    GET    /v1/kms/summary                                         401     403 200    200   200
+    GET    /v1/kms/nl-01/keys                                      401     403 200    404   200
+    POST   /v1/kms/nl-01/keys                                      401     403 201    404   201
+    GET    /v1/kms/nl-01/keys/KEY                                  401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/encrypt                          401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/decrypt                          401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/rotate                           401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/disable                          401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/enable                           401     403 404    404   200
+    DELETE /v1/kms/nl-01/keys/KEY                                  401     403 404    404   200
+    DELETE /v1/kms/nl-01/keys/KEY/cancel-deletion                  401     403 404    404   200
+    GET    /v1/audit                                               401     403 200    403   200
+    GET    /v1/regions                                             401     200 200    200   200
+    GET    /v1/regions/nl-01                                       401     200 200    200   200
+    GET    /v1/me/organisation-memberships                         401     200 200    200   200
+    GET    /v1/secrets/nl-01/secret?path=PATH                      401     403 404    403   200
+    PATCH  /v1/secrets/nl-01/secret?path=PATH                      401     403 404    403   200
+    PUT    /v1/secrets/nl-01/secret/policy?path=PATH               401     403 404    403   200
+    PUT    /v1/secrets/nl-01/secret/policy?path=PATH               401     403 404    403   200
+    POST   /v1/secrets/nl-01/secret/versions?path=PATH             401     403 404    403   200
+    POST   /v1/secrets/nl-01/secret/value?path=PATH                401     403 404    403   200
+    DELETE /v1/secrets/nl-01/secret/versions?version=1&path=PATH   401     403 404    403   204
+    DELETE /v1/secrets/nl-01/secret?path=PATH                      401     403 404    403   204
+    ");
+}

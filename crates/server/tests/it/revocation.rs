@@ -1,0 +1,135 @@
+//! What is taken away is gone with the very next request.
+
+use serde_json::json;
+
+use crate::world::{NOON, Person, World, base64};
+
+const SECRET: &str = "/v1/secrets/nl-01/secret/app/a";
+const ENCRYPT: &str = "/v1/kms/nl-01/keys/default/encrypt";
+
+/// The statuses of a reveal, a flat list, an encryption and a search of the log.
+async fn statuses(world: &World, by: &Person) -> [u16; 4] {
+    let encrypt = world.post(by, ENCRYPT).json(json!({"plaintext": "eA=="}));
+    [
+        world.post(by, &format!("{SECRET}/value")).send().await.status,
+        world.get(by, "/v1/secrets/nl-01/secrets?pathPrefix=/").send().await.status,
+        encrypt.send().await.status,
+        world.get(by, "/v1/audit").send().await.status,
+    ]
+}
+
+/// A world with a secret, and an administrator whose grants are known to the server already.
+async fn prepared() -> (World, Person) {
+    let world = World::new().await;
+    world.secret("/app/a", "hunter2").await;
+    let admin = world.person_as("org-admin").await;
+    assert_eq!(statuses(&world, &admin).await, [200; 4]);
+    (world, admin)
+}
+
+#[tokio::test]
+async fn an_unbound_role_grants_nothing() {
+    let (world, admin) = prepared().await;
+    let (acme, subject) = (world.acme.id.clone(), admin.subject.clone());
+    world.write(&acme, async move |tx| tx.delete_bindings(("user", &subject)).await).await;
+    assert_eq!(statuses(&world, &admin).await, [403, 403, 404, 403]);
+}
+
+#[tokio::test]
+async fn a_former_member_is_a_stranger() {
+    let (world, admin) = prepared().await;
+    let (acme, subject) = (world.acme.id.clone(), admin.subject.clone());
+    world.write(&acme, async move |tx| tx.delete_member(&subject).await).await;
+    assert_eq!(statuses(&world, &admin).await, [403; 4]);
+}
+
+#[tokio::test]
+async fn a_member_who_comes_back_has_lost_the_roles() {
+    let (world, admin) = prepared().await;
+    let (acme, subject, id) = (world.acme.id.clone(), admin.subject.clone(), world.fresh_id("m-"));
+    world
+        .write(&acme, async move |tx| {
+            use coffer_server::model::identity::MemberRole::Member;
+            tx.delete_member(&subject).await?;
+            tx.insert_member(&id, &subject, Member, NOON).await
+        })
+        .await;
+    assert_eq!(statuses(&world, &admin).await, [403, 403, 404, 403]);
+}
+
+#[tokio::test]
+async fn a_deleted_token_is_unknown() {
+    let (world, admin) = prepared().await;
+    let log = world.audit(&format!("userIdentity={}", admin.subject)).await;
+    let token = log[0]["context"]["credentials_id"].as_str().unwrap().to_owned();
+    world.write("", async move |tx| tx.delete_token(&token).await).await;
+    assert_eq!(statuses(&world, &admin).await, [401; 4]);
+    assert_eq!(statuses(&world, &world.owner).await, [200; 4], "others stay");
+}
+
+#[tokio::test]
+async fn a_gate_that_is_turned_off_refuses_at_once() {
+    let (world, admin) = prepared().await;
+    for (gates, expected) in [
+        ([false, true, true], [403, 403, 200, 200]),
+        ([true, false, true], [403, 403, 403, 200]),
+        ([false, false, true], [403, 403, 403, 200]),
+        ([true, true, true], [200; 4]),
+    ] {
+        world.set_gates(gates).await;
+        assert_eq!(statuses(&world, &admin).await, expected, "{gates:?}");
+        assert_eq!(statuses(&world, &world.owner).await, expected, "{gates:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_gates_say_which_one_is_off() {
+    let (world, admin) = prepared().await;
+    for (gates, words) in [
+        ([false, true, true], "Secrets Manager is not enabled"),
+        ([true, false, true], "KMS must be enabled"),
+        ([false, false, true], "Secrets Manager is not enabled"),
+    ] {
+        world.set_gates(gates).await;
+        let refused = world.get(&admin, SECRET).expect(403).await;
+        assert!(refused.message().contains(words), "{gates:?}: {}", refused.message());
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_key_and_a_region_without_kms_refuse_at_once() {
+    let (world, admin) = prepared().await;
+    world.post(&world.owner, "/v1/kms/nl-01/keys/default/disable").expect(200).await;
+    assert_eq!(statuses(&world, &admin).await, [400, 200, 400, 200]);
+    world.post(&world.owner, "/v1/kms/nl-01/keys/default/enable").expect(200).await;
+    assert_eq!(statuses(&world, &admin).await, [200; 4]);
+    world.set_region_kms("nl-01", false).await;
+    assert_eq!(statuses(&world, &admin).await, [503, 200, 503, 200]);
+    world.set_region_kms("nl-01", true).await;
+    assert_eq!(statuses(&world, &admin).await, [200; 4]);
+}
+
+#[tokio::test]
+async fn a_new_policy_refuses_at_once() {
+    let (world, admin) = prepared().await;
+    for (policy, expected) in [
+        (json!({"conditions": [{"type": "ip", "effect": "deny", "cidrs": ["127.0.0.0/8"]}]}), 403),
+        (json!(null), 200),
+    ] {
+        let put = world.put(&world.owner, &format!("{SECRET}/policy"));
+        put.json(json!({"accessPolicy": policy})).expect(200).await;
+        world.post(&admin, &format!("{SECRET}/value")).expect(expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_secret_and_a_destroyed_version_are_gone_at_once() {
+    let (world, admin) = prepared().await;
+    world.delete(&world.owner, &format!("{SECRET}/versions?version=1")).expect(204).await;
+    world.post(&admin, &format!("{SECRET}/value")).expect(400).await;
+    let put = world.post(&world.owner, &format!("{SECRET}/versions"));
+    put.json(json!({"secretString": base64("next")})).expect(200).await;
+    world.post(&admin, &format!("{SECRET}/value")).expect(200).await;
+    world.delete(&world.owner, SECRET).expect(204).await;
+    world.post(&admin, &format!("{SECRET}/value")).expect(404).await;
+}
