@@ -1,7 +1,9 @@
 //! JSON in which no name stands twice: who reads the first and who reads the last must not differ.
 
 use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -11,17 +13,29 @@ pub fn unique<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value
     Ok(Some(value).filter(|value| !value.is_null()))
 }
 
-/// Reads an object only: a struct would otherwise also be read from an array, field by field.
-pub fn object<'de, D: Deserializer<'de>, T: de::DeserializeOwned>(
+/// Reads an object or `null`: a struct would otherwise also be read from an array, field by field.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
-    match unique(deserializer)? {
-        None => Ok(None),
-        Some(value @ Value::Object(_)) => {
-            T::deserialize(value).map(Some).map_err(|_| de::Error::custom("wrong fields"))
+    struct Only<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Only<T> {
+        type Value = Option<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
         }
-        Some(_) => Err(de::Error::custom("not an object")),
+
+        fn visit_unit<E>(self) -> Result<Option<T>, E> {
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Option<T>, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(entries)).map(Some)
+        }
     }
+
+    deserializer.deserialize_any(Only(PhantomData))
 }
 
 struct Unique(Value);

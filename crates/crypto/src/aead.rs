@@ -95,7 +95,7 @@ impl Key {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+#[expect(clippy::arithmetic_side_effects, reason = "a test may stop")]
 mod tests {
     use super::*;
     use crate::Purpose;

@@ -37,7 +37,6 @@ impl fmt::Display for Ciphertext {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may stop")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -78,7 +78,6 @@ fn derive(material: &SecretBytes, info: &[u8]) -> Result<SecretBytes, Refused> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may stop")]
 mod tests {
     use super::*;
     use crate::Purpose;

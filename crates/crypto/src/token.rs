@@ -39,7 +39,6 @@ pub fn hash(token: &str) -> TokenHash {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may stop")]
 mod tests {
     use super::*;
 

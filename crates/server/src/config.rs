@@ -154,7 +154,6 @@ fn check_names(section: &str, table: &toml::Table) -> Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may stop")]
 mod tests {
     use super::*;
 

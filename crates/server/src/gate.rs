@@ -7,19 +7,23 @@
 //! - A **read** runs on a reading connection; its record commits with others before the answer leaves.
 //! - A refusal, a miss and a failure are recorded by the same lines. No record, no answer.
 
+mod pages;
+mod record;
+
 use std::sync::Arc;
 
 use coffer_api::SecretPath;
-use futures_util::future::LocalBoxFuture;
 
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::model::action::{Action, Audience, Feature, Refusal, Resource};
-use crate::model::caller::{Arrival, Call, Caller, Claim, Principal, Standing};
+use crate::model::caller::{Arrival, Call, Caller, Principal, Standing};
 use crate::model::decide::{Target, allows};
-use crate::model::event::Event;
 use crate::model::identity::Region;
 use crate::store::Tx;
+
+pub use pages::{Page, PageBounds, Pages, pages};
+use record::Record;
 
 /// What is asked for, before anybody has decided anything.
 pub struct Ask {
@@ -112,134 +116,6 @@ where
     };
     let (outcome, notes) = done.unwrap_or_else(|failure| (Err(failure), Vec::new()));
     record.end(app, outcome, notes).await
-}
-
-/// A page of a list, and where the next one begins.
-pub struct Page<T> {
-    pub items: Vec<T>,
-    pub next: Option<String>,
-}
-
-/// What one page of a list may cost, so that no list holds a reading thread or the memory for long.
-pub struct PageBounds {
-    entries_max: usize,
-    rows: usize,
-    bytes: usize,
-    looks: usize,
-    heaviest: usize,
-    step: usize,
-}
-
-impl PageBounds {
-    /// Entries of one page, when the caller sets no limit.
-    const ENTRIES: usize = 500;
-    const ROWS_MAX: usize = 10_000;
-    const BYTES_MAX: usize = 1 << 20;
-    const LOOKS_MAX: usize = 4_000;
-    /// Rows of one look-up.
-    const STEP_ROWS_MAX: usize = 128;
-
-    pub fn new(limit: Option<usize>) -> Self {
-        let entries_max = limit.unwrap_or(Self::ENTRIES);
-        Self { entries_max, rows: 0, bytes: 0, looks: 0, heaviest: 1, step: 1 }
-    }
-
-    /// Rows that the next look-up may bring; `None` when the page has had its look-ups.
-    pub fn step(&mut self) -> Option<i64> {
-        self.looks += 1;
-        // Doubles, and never past what the bytes allow if all rows were like the heaviest so far.
-        let by_bytes = (Self::BYTES_MAX / self.heaviest).max(1);
-        let step = self.step.min(by_bytes);
-        self.step = (self.step * 2).min(Self::STEP_ROWS_MAX);
-        (self.looks <= Self::LOOKS_MAX).then(|| i64::try_from(step).unwrap_or(1))
-    }
-
-    /// A look-up brought rows that are not wanted: the next one begins small again.
-    pub fn overreached(&mut self) {
-        self.step = 1;
-    }
-
-    /// Counts a row that was looked at.
-    pub fn count(&mut self, bytes: usize) {
-        self.rows += 1;
-        self.bytes += bytes;
-        self.heaviest = self.heaviest.max(bytes);
-    }
-
-    pub fn are_reached(&self, entries: usize) -> bool {
-        entries >= self.entries_max || self.rows >= Self::ROWS_MAX || self.bytes >= Self::BYTES_MAX
-    }
-}
-
-/// Reads the page that begins at a place.
-type ReadPage<T> = Arc<
-    dyn for<'a> Fn(&'a mut Tx, &'a Scope, &'a str) -> LocalBoxFuture<'a, Result<Page<T>>>
-        + Send
-        + Sync,
->;
-
-/// A list that is read page by page, each in its own transaction, after one admission and one record.
-pub struct Pages<T> {
-    app: Arc<App>,
-    claim: Claim,
-    action: Action,
-    scope: Scope,
-    read_page: ReadPage<T>,
-    /// The page at hand; `None` at the end.
-    at_hand: Option<Page<T>>,
-}
-
-/// Passes a list: admits, reads the first page from `from` on, records, and leaves the rest to be read.
-pub async fn pages<T, F>(
-    app: &Arc<App>,
-    call: &Call,
-    ask: Ask,
-    from: String,
-    read_page: F,
-) -> Result<Pages<T>>
-where
-    T: Send + 'static,
-    F: AsyncFn(&mut Tx, &Scope, &str) -> Result<Page<T>> + Send + Sync + 'static,
-{
-    let action = ask.action;
-    let read_page = Arc::new(read_page);
-    let read_page: ReadPage<T> = Arc::new(move |tx, scope, from| {
-        let read_page = read_page.clone();
-        Box::pin(async move { read_page(tx, scope, from).await })
-    });
-    let first = read_page.clone();
-    let (scope, at_hand) = read(app, call, ask, async move |tx, scope| {
-        Ok((scope.clone(), first(tx, scope, &from).await?))
-    })
-    .await?;
-    let claim = call.claim.clone();
-    Ok(Pages { app: app.clone(), claim, action, scope, read_page, at_hand: Some(at_hand) })
-}
-
-impl<T: Send + 'static> Pages<T> {
-    /// The next page, `None` after the last. Grants are those of now: whoever loses them in the midst of a
-    /// long list sees no more of it.
-    #[expect(clippy::disallowed_methods, reason = "this is the door; the list was admitted above")]
-    pub async fn next(&mut self) -> Result<Option<Page<T>>> {
-        let Some(page) = self.at_hand.take() else { return Ok(None) };
-        if let Some(from) = page.next.clone() {
-            let now = self.app.clock.now();
-            self.scope.caller = self.app.directory.read_caller(&self.claim, now).await?;
-            if !allows(&self.scope.caller.grants, self.action, Target::Some) {
-                return Err(Error::denied("permission was taken away"));
-            }
-            let (read_page, scope) = (self.read_page.clone(), self.scope.clone());
-            let organisation = self.scope.organisation.clone();
-            let read = async move |tx: &mut Tx| read_page(tx, &scope, &from).await;
-            self.at_hand = Some(self.app.store.search(&organisation, read).await?);
-        }
-        Ok(Some(page))
-    }
-
-    /// The first page alone, for callers who asked for one.
-    pub fn into_first(self) -> Option<Page<T>> {
-        self.at_hand
-    }
 }
 
 /// The order of checks of section 2.10, up to and including IAM. The record learns on the way what the
@@ -412,104 +288,5 @@ impl Scope {
             true => Ok(()),
             false => Err(Error::kms_unavailable()),
         }
-    }
-}
-
-/// A record that waits for its outcome.
-#[derive(Clone)]
-struct Record {
-    action: Action,
-    /// Principal, credential and its kind.
-    caller: Option<(Principal, String, &'static str)>,
-    organisation: String,
-    project: String,
-    /// What the call is about, as far as that is known.
-    subject: String,
-    arrival: Arrival,
-    clock: crate::clock::Clock,
-}
-
-impl Record {
-    fn begin(app: &App, call: &Call, ask: &Ask) -> Self {
-        let caller = &call.caller;
-        Self {
-            action: ask.action,
-            caller: Some((
-                caller.principal.clone(),
-                caller.credential.id.clone(),
-                caller.credential.kind,
-            )),
-            organisation: match &caller.standing {
-                Standing::Member(organisation) => organisation.id.clone(),
-                Standing::Stranger | Standing::Unnamed => String::new(),
-            },
-            project: String::new(),
-            subject: match &ask.subject {
-                Subject::Secret(Ok(path)) => path.as_str().to_owned(),
-                Subject::Key(name) | Subject::New(name) | Subject::Within(name) => name.clone(),
-                Subject::None | Subject::Secret(Err(_)) => String::new(),
-            },
-            arrival: call.arrival.clone(),
-            clock: app.clock.clone(),
-        }
-    }
-
-    /// Writes the record, and one for each noted action of a success.
-    async fn append<T>(
-        &self,
-        tx: &mut Tx,
-        outcome: &Result<T>,
-        notes: &[(Action, String)],
-    ) -> Result<()> {
-        tx.append_event(&self.event(self.action, &self.subject, outcome)?).await?;
-        for (action, resource) in notes.iter().filter(|_| outcome.is_ok()) {
-            tx.append_event(&self.event(*action, resource, outcome)?).await?;
-        }
-        Ok(())
-    }
-
-    /// Makes the record durable in a commit of its own, shared with whoever else waits.
-    #[expect(clippy::disallowed_methods, reason = "this is the door")]
-    async fn end<T: Send + 'static>(
-        self,
-        app: &App,
-        outcome: Result<T>,
-        notes: Vec<(Action, String)>,
-    ) -> Result<T> {
-        let ending = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
-        let organisation = self.organisation.clone();
-        app.store
-            .write(&organisation, async move |tx| self.append(tx, &ending, &notes).await)
-            .await
-            .map_err(|failure| {
-                Error::unavailable(format!("no audit record: {}", failure.cause()))
-            })?;
-        outcome
-    }
-
-    fn event<T>(&self, action: Action, subject: &str, outcome: &Result<T>) -> Result<Event> {
-        let now = self.clock.now();
-        let (principal, credential_id, credential_kind) = match &self.caller {
-            Some((principal, id, kind)) => (Some(principal.clone()), id.clone(), *kind),
-            None => (None, String::new(), ""),
-        };
-        Ok(Event {
-            id: self.clock.ordered_id("ev-")?,
-            at: now,
-            organisation: self.organisation.clone(),
-            project: self.project.clone(),
-            principal,
-            credential_id,
-            credential_kind: credential_kind.to_owned(),
-            action,
-            resource_id: subject.to_owned(),
-            outcome: match outcome {
-                Ok(_) => action.rule().success,
-                Err(error) => error.outcome(),
-            },
-            reason: outcome.as_ref().err().map(Error::reason).unwrap_or_default(),
-            arrival: self.arrival.clone(),
-            duration: now.saturating_sub(self.arrival.at),
-        })
     }
 }

@@ -89,16 +89,19 @@ async fn run(command: Command) -> Result<()> {
             let listeners = listen_on(&app.config.listen).await?;
             let listening = listeners.first().context("no listener")?.local_addr()?;
             dev::prepare(&app, &data, listening).await?;
+            // Before anybody hears that the server is there, and may stop it.
+            let stop = asked_to_stop()?;
             say(&dev::welcome(&data, listening))?;
-            serve(app, listeners, asked_to_stop()?).await;
+            serve(app, listeners, stop).await;
         }
         Command::Serve { config } => {
             let app = open(Config::load(&config)?, missing).await?;
             let listeners = listen_on(&app.config.listen).await?;
+            let stop = asked_to_stop()?;
             for listener in &listeners {
                 say(&format!("Coffer listens on http://{}\n", listener.local_addr()?))?;
             }
-            serve(app, listeners, asked_to_stop()?).await;
+            serve(app, listeners, stop).await;
         }
         Command::Bootstrap { config, organisation, owner } => {
             let app = open(Config::load(&config)?, missing).await?;

@@ -193,7 +193,6 @@ pub fn decode_key_values(bytes: &SecretBytes) -> Result<KeyValues> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may stop")]
 mod tests {
     use super::*;
 

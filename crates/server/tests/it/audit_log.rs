@@ -139,7 +139,7 @@ async fn what_does_not_succeed_is_recorded_under_the_same_action() {
             "/app/a",
             "no grant",
         ),
-        (world.get(nobody, SECRETS), 403, "secrets.list", "", "no grant"),
+        (world.get(nobody, SECRETS), 403, "secrets.list", "/", "no grant"),
         (
             world.get(nobody, &format!("{KEYS}/default")),
             404,

@@ -314,7 +314,7 @@ async fn a_request_id_is_kept_or_made() {
         let call = world.get(&world.owner, "/v1/regions").header("x-request-id", sent);
         let answer = call.expect(200).await;
         assert_eq!(answer.header("x-request-id") == sent, kept, "{sent}");
-        assert!(answer.header("x-request-id").len() >= 8.min(sent.len().max(8)));
+        assert!(!answer.header("x-request-id").is_empty());
     }
     let (one, two) =
         (world.anonymous("GET", "/healthz").send(), world.anonymous("GET", "/healthz").send());

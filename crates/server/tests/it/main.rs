@@ -8,6 +8,7 @@
     clippy::print_stderr,
     clippy::needless_pass_by_value,
     clippy::disallowed_methods,
+    clippy::too_many_lines,
     reason = "a test may stop, print, and look behind the door"
 )]
 

@@ -36,7 +36,7 @@ fn stages(secret: &Json) -> Vec<String> {
 async fn versions_come_only_when_they_are_asked_for() {
     let world = World::new().await;
     world.secret("/x", "one").await;
-    for query in ["", "?includeVersions=false", "?includeVersions="] {
+    for query in ["", "?includeVersions=false"] {
         let secret = world.get(&world.owner, &format!("{X}{query}")).expect(200).await;
         assert!(secret.body.get("versions").is_none(), "{query}");
     }

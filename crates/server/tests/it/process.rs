@@ -220,6 +220,13 @@ fn bootstrap_and_serve_work_from_a_file() {
     let (output, errors) = run(&bootstrap);
     assert!(!output.status.success() && errors.contains("an organisation already"), "{errors}");
 
+    let (output, errors) = run(&["owner-token", "--config", file, "--organisation", "acme"]);
+    assert!(output.status.success(), "{errors}");
+    let second = String::from_utf8(output.stdout).unwrap();
+    assert!(second.starts_with("token tc_pat_") && !second.contains(&token), "a new one");
+    let (output, errors) = run(&["owner-token", "--config", file, "--organisation", "other"]);
+    assert!(!output.status.success() && errors.contains("organisation not found"), "{errors}");
+
     let mut child = cofferd(&["serve", "--config", file]).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -308,4 +315,25 @@ fn kill_9_under_load_loses_no_acknowledged_write() {
         server.kill();
     }
     println!("acknowledged versions: {:?}", acknowledged.lock().unwrap());
+}
+
+#[test]
+fn of_many_first_starts_one_wins_and_its_root_key_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let arguments = ["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    let mut children: Vec<_> = (0..6).map(|_| cofferd(&arguments).spawn().unwrap()).collect();
+    // Whoever lost has ended by itself; the winner says that it listens.
+    let mut winners = 0;
+    for child in &mut children {
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        winners += i32::from(line.contains("listens"));
+    }
+    for mut child in children {
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    assert_eq!(winners, 1);
+    assert_eq!(dev(&data).stop().0, Some(0), "the store still belongs to its root key");
 }

@@ -1,5 +1,6 @@
 //! What is taken away is gone with the very next request.
 
+use coffer_server::store::Tx;
 use serde_json::json;
 
 use crate::world::{NOON, Person, World, base64};
@@ -132,4 +133,19 @@ async fn a_deleted_secret_and_a_destroyed_version_are_gone_at_once() {
     world.post(&admin, &format!("{SECRET}/value")).expect(200).await;
     world.delete(&world.owner, SECRET).expect(204).await;
     world.post(&admin, &format!("{SECRET}/value")).expect(404).await;
+}
+
+/// The caller is known from the head; the body may take its time.
+#[tokio::test]
+async fn what_is_taken_away_while_the_body_comes_is_gone() {
+    let (world, admin) = prepared().await;
+    let reveal = || world.post(&admin, &format!("{SECRET}/value")).raw(b"{}");
+    assert_eq!(reveal().send_after(async {}).await.status, 200);
+    let (store, organisation) = (world.app.store.clone(), world.acme.id.clone());
+    let subject = admin.subject.clone();
+    let unbound = reveal().send_after(async move {
+        let unbind = async move |tx: &mut Tx| tx.delete_bindings(("user", &subject)).await;
+        store.write(&organisation, unbind).await.unwrap();
+    });
+    assert_eq!(unbound.await.status, 403);
 }

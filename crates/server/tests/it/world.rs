@@ -372,12 +372,30 @@ impl Asking<'_> {
         self
     }
 
-    pub async fn send(self) -> Answer {
+    pub async fn send(mut self) -> Answer {
+        let body = self.body.take().map_or(Body::empty(), Body::from);
+        self.send_body(body).await
+    }
+
+    /// Sends the head, lets something happen, then sends the body.
+    pub async fn send_after(
+        mut self,
+        between: impl Future<Output = ()> + Send + 'static,
+    ) -> Answer {
+        let body = self.body.take().unwrap_or_default();
+        let late = async move {
+            between.await;
+            Ok::<_, std::convert::Infallible>(body)
+        };
+        self.send_body(Body::from_stream(futures_util::stream::once(late))).await
+    }
+
+    async fn send_body(self, body: Body) -> Answer {
         let mut request = Request::builder().method(self.method).uri(&self.url);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let request = request.body(self.body.map_or(Body::empty(), Body::from)).unwrap();
+        let request = request.body(body).unwrap();
         let world = self.world;
         let reply = http::answer(&world.app, world.router.clone(), self.peer, request).await;
         let (parts, body) = reply.into_parts();

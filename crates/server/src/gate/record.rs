@@ -1,0 +1,108 @@
+//! The audit record of one call, from its beginning to its outcome.
+
+use super::{Ask, Subject};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::model::action::Action;
+use crate::model::caller::{Arrival, Call, Principal, Standing};
+use crate::model::event::Event;
+use crate::store::Tx;
+
+/// A record that waits for its outcome.
+#[derive(Clone)]
+pub(super) struct Record {
+    pub(super) action: Action,
+    /// Principal, credential and its kind.
+    pub(super) caller: Option<(Principal, String, &'static str)>,
+    pub(super) organisation: String,
+    pub(super) project: String,
+    /// What the call is about, as far as that is known.
+    pub(super) subject: String,
+    pub(super) arrival: Arrival,
+    pub(super) clock: crate::clock::Clock,
+}
+
+impl Record {
+    pub(super) fn begin(app: &App, call: &Call, ask: &Ask) -> Self {
+        let caller = &call.caller;
+        Self {
+            action: ask.action,
+            caller: Some((
+                caller.principal.clone(),
+                caller.credential.id.clone(),
+                caller.credential.kind,
+            )),
+            organisation: match &caller.standing {
+                Standing::Member(organisation) => organisation.id.clone(),
+                Standing::Stranger | Standing::Unnamed => String::new(),
+            },
+            project: String::new(),
+            subject: match &ask.subject {
+                Subject::Secret(Ok(path)) => path.as_str().to_owned(),
+                Subject::Key(name) | Subject::New(name) | Subject::Within(name) => name.clone(),
+                Subject::None | Subject::Secret(Err(_)) => String::new(),
+            },
+            arrival: call.arrival.clone(),
+            clock: app.clock.clone(),
+        }
+    }
+
+    /// Writes the record, and one for each noted action of a success.
+    pub(super) async fn append<T>(
+        &self,
+        tx: &mut Tx,
+        outcome: &Result<T>,
+        notes: &[(Action, String)],
+    ) -> Result<()> {
+        tx.append_event(&self.event(self.action, &self.subject, outcome)?).await?;
+        for (action, resource) in notes.iter().filter(|_| outcome.is_ok()) {
+            tx.append_event(&self.event(*action, resource, outcome)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the record durable in a commit of its own, shared with whoever else waits.
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    pub(super) async fn end<T: Send + 'static>(
+        self,
+        app: &App,
+        outcome: Result<T>,
+        notes: Vec<(Action, String)>,
+    ) -> Result<T> {
+        let ending = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+        let organisation = self.organisation.clone();
+        app.store
+            .write(&organisation, async move |tx| self.append(tx, &ending, &notes).await)
+            .await
+            .map_err(|failure| {
+                Error::unavailable(format!("no audit record: {}", failure.cause()))
+            })?;
+        outcome
+    }
+
+    fn event<T>(&self, action: Action, subject: &str, outcome: &Result<T>) -> Result<Event> {
+        let now = self.clock.now();
+        let (principal, credential_id, credential_kind) = match &self.caller {
+            Some((principal, id, kind)) => (Some(principal.clone()), id.clone(), *kind),
+            None => (None, String::new(), ""),
+        };
+        Ok(Event {
+            id: self.clock.ordered_id("ev-")?,
+            at: now,
+            organisation: self.organisation.clone(),
+            project: self.project.clone(),
+            principal,
+            credential_id,
+            credential_kind: credential_kind.to_owned(),
+            action,
+            resource_id: subject.to_owned(),
+            outcome: match outcome {
+                Ok(_) => action.rule().success,
+                Err(error) => error.outcome(),
+            },
+            reason: outcome.as_ref().err().map(Error::reason).unwrap_or_default(),
+            arrival: self.arrival.clone(),
+            duration: now.saturating_sub(self.arrival.at),
+        })
+    }
+}
