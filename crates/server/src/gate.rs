@@ -241,27 +241,43 @@ where
     app.store.write(organisation, operate).await
 }
 
-/// Passes what the operator does at the command line, with the store's own files in hand: nobody to admit.
+/// Work without a caller: by the clock, or by the operator with the store's own files in hand.
+pub struct Unattended {
+    pub action: Action,
+    /// On whose behalf, for the record.
+    pub reason: &'static str,
+    pub organisation: String,
+    /// Empty without a project.
+    pub project: String,
+    /// Identity of what it is about.
+    pub subject: String,
+}
+
+/// Passes work that nobody has to be admitted for. Its record commits with it; where there was nothing to do
+/// (`None`) there is nothing to record.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-pub async fn found<T, F>(app: &App, action: Action, organisation: &str, operate: F) -> Result<T>
+pub async fn unattended<T, F>(app: &App, work: Unattended, operate: F) -> Result<Option<T>>
 where
     T: Send + 'static,
-    F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
+    F: AsyncFn(&mut Tx) -> Result<Option<T>> + Send + 'static,
 {
+    let organisation = work.organisation.clone();
     let record = Record {
-        action,
-        caller: Some((Principal::System { reason: "command line" }, String::new(), "")),
-        organisation: organisation.to_owned(),
-        project: String::new(),
-        subject: organisation.to_owned(),
+        action: work.action,
+        caller: Some((Principal::System { reason: work.reason }, String::new(), "")),
+        organisation: work.organisation,
+        project: work.project,
+        subject: work.subject,
         arrival: Arrival::system(app.clock.now()),
         clock: app.clock.clone(),
     };
     app.store
-        .write(organisation, async move |tx| {
-            let value = operate(tx).await?;
-            record.append(tx, &Ok(()), &[]).await?;
-            Ok(value)
+        .write(&organisation, async move |tx| {
+            let done = operate(tx).await?;
+            if done.is_some() {
+                record.append(tx, &Ok(()), &[]).await?;
+            }
+            Ok(done)
         })
         .await
 }

@@ -10,15 +10,23 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::error::Result;
 use crate::gate;
+use crate::kms;
 
 /// Starts the work that goes on until `stop` changes, and then once more.
 #[expect(clippy::disallowed_methods, reason = "this is where background work is started")]
 pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut second = tokio::time::interval(Duration::from_secs(1));
+        let mut hour = tokio::time::interval(Duration::from_secs(3600));
         loop {
             let stopping = tokio::select! {
                 _ = second.tick() => false,
+                _ = hour.tick() => {
+                    if let Err(error) = kms::rotate::rotate_due(&app).await {
+                        tracing::warn!(cause = error.cause(), "keys are not rotated yet");
+                    }
+                    false
+                }
                 _ = stop.changed() => true,
             };
             app.auth_failures.shrink();

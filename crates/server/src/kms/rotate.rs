@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::{Named, View, read_key, unfilled, view};
 use crate::app::App;
 use crate::error::Result;
-use crate::gate;
+use crate::gate::{self, Unattended};
 use crate::model::action::Action;
 use crate::model::caller::Call;
+use crate::model::key::WrappedKey;
 use crate::model::precondition::Precondition;
+use crate::store::Tx;
 
 /// Adds a version to an active key. Earlier ones go on opening what they sealed.
 pub async fn rotate(
@@ -22,12 +24,53 @@ pub async fn rotate(
         let key = read_key(tx, scope).await?;
         precondition.check(key.object_version)?;
         key.check_active()?;
-        let now = shared.clock.now();
-        let mut version = unfilled(scope, &key, key.latest_version + 1);
-        shared.keyring.mint(&mut version)?;
-        tx.insert_key_version(&key.id, version.version, &version.material, now).await?;
-        tx.set_key_version(&key.id, version.version, now).await?;
+        add_version(&shared, tx, unfilled(scope, &key, key.latest_version + 1)).await?;
         view(tx, scope).await
     })
     .await
+}
+
+/// Rotates every key whose period has passed; says how many.
+pub async fn rotate_due(app: &Arc<App>) -> Result<usize> {
+    let now = app.clock.now();
+    let mut rotated = 0;
+    for due in gate::inspect(app, async move |tx| tx.list_due_keys(now).await).await? {
+        let work = Unattended {
+            action: Action::RotateScheduled,
+            reason: "key rotation",
+            organisation: due.organisation.clone(),
+            project: due.project.clone(),
+            subject: due.key.clone(),
+        };
+        let shared = app.clone();
+        let done = gate::unattended(app, work, async move |tx| {
+            // Asked again inside the transaction: of two servers only one still finds the key due.
+            if !tx.list_due_keys(now).await?.iter().any(|still| still.key == due.key) {
+                return Ok(None);
+            }
+            let Some(key) = tx.find_key(&due.region, &due.project, &due.key).await? else {
+                return Ok(None);
+            };
+            let version = WrappedKey {
+                organisation: due.organisation.clone(),
+                region: due.region.clone(),
+                project: due.project.clone(),
+                version: key.latest_version + 1,
+                key_type: key.key_type,
+                key: key.id,
+                material: Vec::new(),
+            };
+            add_version(&shared, tx, version).await.map(Some)
+        });
+        rotated += usize::from(done.await?.is_some());
+    }
+    Ok(rotated)
+}
+
+/// Mints a version's material and makes it the latest.
+async fn add_version(app: &App, tx: &mut Tx, mut version: WrappedKey) -> Result<()> {
+    let now = app.clock.now();
+    app.keyring.mint(&mut version)?;
+    tx.insert_key_version(&version.key, version.version, &version.material, now).await?;
+    tx.set_key_version(&version.key, version.version, now).await
 }

@@ -67,7 +67,7 @@ pub async fn cancel_deletion(
             Ok(KeyStatus::Active)
         }
         Key { status: KeyStatus::PendingDeletion, .. } => {
-            Err(Error::invalid("", "the key has been deleted; its material is gone"))
+            Err(Error::invalid("", "the time to cancel the deletion has passed"))
         }
         _ => Err(Error::invalid("", "no deletion of this key is pending")),
     })

@@ -182,6 +182,7 @@ actions! {
     ReadKey         "kms.get"                 KmsKey   Holders(&[Read]),             KMS, NotFound, Ok;
     Encrypt         "kms.encrypt"             KmsKey   Holders(&[Encrypt, Update]),  KMS, NotFound, Ok;
     Decrypt         "kms.decrypt"             KmsKey   Holders(&[Decrypt, Update]),  KMS, NotFound, Ok;
+    RotateScheduled "kms.rotate.scheduled"    KmsKey   Authenticated,                 KMS, NotFound, Ok;
     RotateKey       "kms.rotate"              KmsKey   Holders(&[Rotate, Update]),   KMS, NotFound, Ok;
     DisableKey      "kms.disable"             KmsKey   Holders(&[Delete]),           KMS, NotFound, Ok;
     EnableKey       "kms.enable"              KmsKey   Holders(&[Delete]),           KMS, NotFound, Ok;

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::config::RegionConfig;
 use crate::error::{Error, Result};
-use crate::gate;
+use crate::gate::{self, Unattended};
 use crate::model::action::Action;
 use crate::model::identity::{MemberRole, User};
 use crate::store::{Token, Tx};
@@ -41,7 +41,8 @@ pub async fn found(app: &Arc<App>, founding: &Founding) -> Result<Founded> {
     let made = id.clone();
     let token = token::mint_pat()?;
     let hash = token::hash(&token);
-    gate::found(app, Action::Bootstrap, &id, async move |tx| {
+    let work = by_operator(Action::Bootstrap, &id);
+    gate::unattended(app, work, async move |tx| {
         let (clock, now) = (&shared.clock, shared.clock.now());
         if tx.count_organisations().await? != 0 {
             return Err(Error::Conflict(
@@ -59,7 +60,7 @@ pub async fn found(app: &Arc<App>, founding: &Founding) -> Result<Founded> {
         };
         tx.insert_user(&user).await?;
         tx.insert_member(&clock.fresh_id("m-")?, &subject, MemberRole::Owner, now).await?;
-        insert_token(tx, &shared, subject, &hash).await
+        insert_token(tx, &shared, subject, &hash).await.map(Some)
     })
     .await?;
     Ok(Founded { organisation: id, token })
@@ -72,12 +73,23 @@ pub async fn mint_owner_token(app: &Arc<App>, organisation: &str) -> Result<Zero
     let reference = organisation.to_owned();
     let found = gate::inspect(app, async move |tx| tx.find_organisation(&reference).await).await?;
     let organisation = found.ok_or(Error::not_found("organisation"))?.id;
-    gate::found(app, Action::MintOwnerToken, &organisation, async move |tx| {
+    let work = by_operator(Action::MintOwnerToken, &organisation);
+    gate::unattended(app, work, async move |tx| {
         let subject = tx.find_owner().await?.ok_or(Error::not_found("owner"))?;
-        insert_token(tx, &shared, subject, &hash).await
+        insert_token(tx, &shared, subject, &hash).await.map(Some)
     })
     .await?;
     Ok(token)
+}
+
+fn by_operator(action: Action, organisation: &str) -> Unattended {
+    Unattended {
+        action,
+        reason: "command line",
+        organisation: organisation.to_owned(),
+        project: String::new(),
+        subject: organisation.to_owned(),
+    }
 }
 
 async fn insert_token(

@@ -14,6 +14,15 @@ pub struct NewKey<'a> {
     pub material: &'a [u8],
 }
 
+/// A key that is to be rotated by the clock.
+#[derive(Debug, Clone)]
+pub struct DueKey {
+    pub key: String,
+    pub organisation: String,
+    pub region: String,
+    pub project: String,
+}
+
 impl Tx {
     /// A conflict when the slug is taken.
     pub async fn insert_key(&mut self, new: &NewKey<'_>) -> Result<()> {
@@ -134,6 +143,19 @@ impl Tx {
             Int(now),
         ];
         self.change_one(sql::SET_KEY_STATUS, &values).await
+    }
+
+    /// Keys of every organisation whose rotation is due.
+    pub async fn list_due_keys(&mut self, now: i64) -> Result<Vec<DueKey>> {
+        self.rows(sql::LIST_DUE_KEYS, &[Int(now)], |row| {
+            Ok(DueKey {
+                key: row.text()?,
+                organisation: row.text()?,
+                region: row.text()?,
+                project: row.text()?,
+            })
+        })
+        .await
     }
 
     pub async fn is_slug_taken(&mut self, region: &str, project: &str, slug: &str) -> Result<bool> {

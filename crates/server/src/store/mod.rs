@@ -27,7 +27,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
-pub use kms::NewKey;
+pub use kms::{DueKey, NewKey};
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
 pub use tokens::Token;
 pub use tx::Tx;

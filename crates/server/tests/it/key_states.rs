@@ -1,5 +1,6 @@
 //! The life of a key (contract, sections 3.14 and 14, 25–27) and preconditions (section 15, 3).
 
+use coffer_server::kms::rotate::rotate_due;
 use serde_json::{Value as Json, json};
 
 use crate::world::{NOON, World, base64};
@@ -240,4 +241,31 @@ async fn each_mutation_counts_the_object_version_and_moves_the_time() {
         assert_eq!(answer.body["updatedAt"], format!("2026-01-15T12:00:0{}Z", at + 1), "{tail}");
         assert_eq!(answer.body["createdAt"], "2026-01-15T12:00:00Z");
     }
+}
+
+#[tokio::test]
+async fn a_key_rotates_by_the_clock_once_in_its_period() {
+    const DAY: i64 = 86_400_000_000;
+    let world = World::new().await;
+    let rotating = json!({"name": "r", "keyRotationEnabled": true, "rotationPeriodInDays": 90});
+    let made = world.post(&world.owner, "/v1/kms/nl-01/keys").json(rotating).expect(201).await;
+    let id = made.body["identity"].as_str().unwrap();
+    let disabled = json!({"name": "d", "keyRotationEnabled": true, "rotationPeriodInDays": 1});
+    world.post(&world.owner, "/v1/kms/nl-01/keys").json(disabled).expect(201).await;
+    world.post(&world.owner, "/v1/kms/nl-01/keys/d/disable").expect(200).await;
+    for (days, rotated, latest) in [(89, 0, 1), (90, 1, 2), (90, 0, 2), (179, 0, 2), (180, 1, 3)] {
+        world.set_now(NOON + days * DAY);
+        assert_eq!(rotate_due(&world.app).await.unwrap(), rotated, "day {days}");
+        let key = world.get(&world.owner, "/v1/kms/nl-01/keys/r").expect(200).await;
+        assert_eq!(key.body["latestVersion"], latest, "day {days}");
+    }
+    let both = tokio::join!(rotate_due(&world.app), rotate_due(&world.app));
+    assert_eq!((both.0.unwrap(), both.1.unwrap()), (0, 0));
+    world.set_now(NOON + 400 * DAY);
+    let both = tokio::join!(rotate_due(&world.app), rotate_due(&world.app));
+    assert_eq!(both.0.unwrap() + both.1.unwrap(), 1, "two at once rotate it once");
+    let records = world.audit("action=kms.rotate.scheduled&includeSystemServices=true").await;
+    assert_eq!(records.len(), 3);
+    assert!(records.iter().all(|record| record["resourceIdentity"] == id));
+    assert!(world.audit("action=kms.rotate.scheduled").await.is_empty(), "system work is left out");
 }
