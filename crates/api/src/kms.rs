@@ -49,7 +49,7 @@ pub struct KmsKey {
     /// All versions, on single reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub versions: Option<Vec<KmsKeyVersion>>,
-    /// When the material is destroyed for ever, while deletion is pending.
+    /// When the deletion falls due, while it is pending; it can be cancelled until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_scheduled_at: Option<Time>,
     /// When it was made.

@@ -131,6 +131,7 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
         project: String::new(),
         subject: String::new(),
     };
+    record.is_by(&scope.caller);
     if let Some(flaw) = &call.flaw {
         return Err(flaw.clone());
     }
@@ -232,7 +233,8 @@ pub async fn refuse(app: &App, arrival: &Arrival, refusal: Error) -> Error {
     }
 }
 
-/// Passes work by the clock that keeps house and changes nothing a caller could tell: no record.
+/// Passes the server's own bookkeeping, which is no caller's and leaves no record: last accesses, and what the
+/// configuration file says of regions.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub async fn keep_house<F>(app: &App, organisation: &str, operate: F) -> Result<()>
 where

@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 
 use crate::error::{Error, Result};
 use crate::model::key::WrappedKey;
-use crate::model::secret::{Address, Sealed};
+use crate::model::secret::{Address, Format, NewValue, Sealed};
 
 /// Key versions kept ready in memory; more are unwrapped again when they are needed.
 const READY_MAX: usize = 4096;
@@ -45,31 +45,31 @@ impl Keyring {
         key: &WrappedKey,
         at: &Address,
         version: i64,
-        value: &[u8],
+        value: &NewValue,
     ) -> Result<Sealed> {
         let material = Cipher::Aes256Gcm.generate()?;
         let data_key = Key::new(Cipher::Aes256Gcm, &material)?;
         Ok(Sealed {
-            value: data_key.seal(&value_context(Purpose::Value, at, version), value)?,
+            value: data_key
+                .seal(&value_context(at, version, value.format), value.bytes.expose())?,
             wrapped_data_key: self
                 .ready(key)?
-                .seal(&value_context(Purpose::DataKey, at, version), material.expose())?,
+                .seal(&data_key_context(at, version), material.expose())?,
         })
     }
 
-    /// Opens what [`Keyring::seal_value`] sealed, for the same address and version only.
+    /// Opens what [`Keyring::seal_value`] sealed, for the same address, version and format only.
     pub fn open_value(
         &self,
         key: &WrappedKey,
         at: &Address,
-        version: i64,
+        (version, format): (i64, Format),
         sealed: &Sealed,
     ) -> Result<SecretBytes> {
-        let material = self
-            .ready(key)?
-            .open(&value_context(Purpose::DataKey, at, version), &sealed.wrapped_data_key)?;
+        let material =
+            self.ready(key)?.open(&data_key_context(at, version), &sealed.wrapped_data_key)?;
         let data_key = Key::new(Cipher::Aes256Gcm, &material)?;
-        Ok(data_key.open(&value_context(Purpose::Value, at, version), &sealed.value)?)
+        Ok(data_key.open(&value_context(at, version, format), &sealed.value)?)
     }
 
     /// Seals a caller's plaintext, bound to the key version and the caller's own context.
@@ -123,7 +123,15 @@ fn material_context(key: &WrappedKey) -> Context {
         .number(key.version)
 }
 
-fn value_context(purpose: Purpose, at: &Address, version: i64) -> Context {
+fn data_key_context(at: &Address, version: i64) -> Context {
+    address_context(Purpose::DataKey, at, version)
+}
+
+fn value_context(at: &Address, version: i64, format: Format) -> Context {
+    address_context(Purpose::Value, at, version).text(format.word())
+}
+
+fn address_context(purpose: Purpose, at: &Address, version: i64) -> Context {
     Context::new(purpose)
         .text(&at.organisation)
         .text(&at.region)

@@ -51,6 +51,12 @@ pub async fn open(config: Config, missing: WhenMissing) -> anyhow::Result<Arc<Ap
     custody::prepare_folder(&config.data)?;
     // Locked before anything is made: two first starts must not make two root keys.
     let lock = store::lock(&config.data)?;
+    if missing == WhenMissing::Refuse && !config.data.join("coffer.db").exists() {
+        anyhow::bail!(
+            "{} holds no store; make one with `cofferd bootstrap`",
+            config.data.display()
+        );
+    }
     let root = custody::root_key(&config.data, missing)?;
     let store = Store::open(&config.data, lock)?;
     let app = App::new(store, Keyring::new(root), Clock::System, config);

@@ -4,7 +4,7 @@ use super::{Ask, Subject};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::model::action::Action;
-use crate::model::caller::{Arrival, Call, Principal, Standing};
+use crate::model::caller::{Arrival, Call, Caller, Principal, Standing};
 use crate::model::event::Event;
 use crate::store::Tx;
 
@@ -24,18 +24,10 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn begin(app: &App, call: &Call, ask: &Ask) -> Self {
-        let caller = &call.caller;
-        Self {
+        let mut record = Self {
             action: ask.action,
-            caller: Some((
-                caller.principal.clone(),
-                caller.credential.id.clone(),
-                caller.credential.kind,
-            )),
-            organisation: match &caller.standing {
-                Standing::Member(organisation) => organisation.id.clone(),
-                Standing::Stranger | Standing::Unnamed => String::new(),
-            },
+            caller: None,
+            organisation: String::new(),
             project: String::new(),
             subject: match &ask.subject {
                 Subject::Secret(Ok(path)) => path.as_str().to_owned(),
@@ -44,7 +36,19 @@ impl Record {
             },
             arrival: call.arrival.clone(),
             clock: app.clock.clone(),
-        }
+        };
+        record.is_by(&call.caller);
+        record
+    }
+
+    /// Names the caller, and the organisation whose log this goes into: never one it does not belong to.
+    pub(super) fn is_by(&mut self, caller: &Caller) {
+        let credential = &caller.credential;
+        self.caller = Some((caller.principal.clone(), credential.id.clone(), credential.kind));
+        self.organisation = match &caller.standing {
+            Standing::Member(organisation) => organisation.id.clone(),
+            Standing::Stranger | Standing::Unnamed => String::new(),
+        };
     }
 
     /// Writes the record, and one for each noted action of a success.

@@ -12,21 +12,15 @@ use crate::error::Result;
 use crate::gate;
 use crate::kms;
 
-/// Starts the work that goes on until `stop` changes, and then once more.
+/// Starts the work that goes on until `stop` changes; ends with the last flush.
 #[expect(clippy::disallowed_methods, reason = "this is where background work is started")]
 pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
+    let hourly = tokio::spawn(rotate_hourly(app.clone()));
     tokio::spawn(async move {
         let mut second = tokio::time::interval(Duration::from_secs(1));
-        let mut hour = tokio::time::interval(Duration::from_secs(3600));
         loop {
             let stopping = tokio::select! {
                 _ = second.tick() => false,
-                _ = hour.tick() => {
-                    if let Err(error) = kms::rotate::rotate_due(&app).await {
-                        tracing::warn!(cause = error.cause(), "keys are not rotated yet");
-                    }
-                    false
-                }
                 _ = stop.changed() => true,
             };
             app.auth_failures.shrink();
@@ -34,10 +28,22 @@ pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
                 tracing::warn!(cause = error.cause(), "last accesses are not written yet");
             }
             if stopping {
+                // Wherever it is: each key is a transaction of its own.
+                hourly.abort();
                 return;
             }
         }
     })
+}
+
+async fn rotate_hourly(app: Arc<App>) {
+    let mut hour = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        hour.tick().await;
+        if let Err(error) = kms::rotate::rotate_due(&app).await {
+            tracing::warn!(cause = error.cause(), "keys are not rotated yet");
+        }
+    }
 }
 
 /// Writes the last reveals, one row per secret and version. What cannot be written waits for the next time.

@@ -26,13 +26,14 @@ pub struct RegionSummary {
 /// Whether KMS is on for the organisation, and its regions.
 pub async fn summary(app: &Arc<App>, call: &Call) -> Result<(bool, Vec<RegionSummary>)> {
     let ask = Ask { action: Action::KmsSummary, region: None, subject: Subject::None };
-    let enabled = match &call.caller.standing {
-        Standing::Member(organisation) => organisation.has(Feature::Kms),
-        Standing::Stranger | Standing::Unnamed => false,
-    };
+
     let regions = app.directory.list_regions().await;
-    let (regions, counts) = gate::read(app, call, ask, async move |tx, scope| {
-        Ok((regions.clone()?, tx.count_keys(&scope.project).await?))
+    let (enabled, regions, counts) = gate::read(app, call, ask, async move |tx, scope| {
+        let enabled = match &scope.caller.standing {
+            Standing::Member(organisation) => organisation.has(Feature::Kms),
+            Standing::Stranger | Standing::Unnamed => false,
+        };
+        Ok((enabled, regions.clone()?, tx.count_keys(&scope.project).await?))
     })
     .await?;
     if !enabled {

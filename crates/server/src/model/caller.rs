@@ -1,4 +1,4 @@
-//! Who is calling, and how: made by `auth`, looked at by the gate.
+//! Who is calling, and how: made by the directory, looked at by the gate.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct Team {
 
 /// An authenticated caller with everything the decision needs.
 ///
-/// SECURITY: only `auth` and `jobs` make one; `clippy.toml` refuses [`Caller::new`] elsewhere.
+/// SECURITY: only the directory makes one; `clippy.toml` refuses [`Caller::new`] elsewhere.
 #[derive(Debug)]
 pub struct Caller {
     pub principal: Principal,

@@ -39,7 +39,7 @@ pub async fn create(
             .ok_or(Error::not_found("KMS key"))?;
         key.check_active()?;
         let key_version = latest_version(tx, &at, &key).await?;
-        let sealed = app.keyring.seal_value(&key_version, &at, 1, body.value.bytes.expose())?;
+        let sealed = app.keyring.seal_value(&key_version, &at, 1, &body.value)?;
         let id = app.clock.fresh_id("s-")?;
         let new = NewSecret {
             id: &id,

@@ -59,7 +59,12 @@ pub async fn reveal(
             check_policy(&shared, scope, &secret, Action::GetSecretValue)?;
             let key_version =
                 wrapped(&at, &secret.key, version.key_version, version.wrapped_material)?;
-            let value = shared.keyring.open_value(&key_version, &at, version.version, &sealed)?;
+            let value = shared.keyring.open_value(
+                &key_version,
+                &at,
+                (version.version, version.format),
+                &sealed,
+            )?;
             tx.note(Action::Decrypt, &secret.key.id);
             Ok(Revealed {
                 path: secret.path,
@@ -113,7 +118,7 @@ pub async fn put(
         check_policy(&shared, scope, &secret, Action::PutSecretValue)?;
         let version = secret.latest_version + 1;
         let key_version = latest_version(tx, &at, &secret.key).await?;
-        let sealed = shared.keyring.seal_value(&key_version, &at, version, value.bytes.expose())?;
+        let sealed = shared.keyring.seal_value(&key_version, &at, version, value)?;
         let with = (value.format, key_version.version);
         tx.insert_secret_version(&secret.id, version, with, &sealed, now).await?;
         tx.set_latest_version(&secret.id, version, now).await?;

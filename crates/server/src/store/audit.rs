@@ -56,7 +56,7 @@ impl Tx {
             comma_list(&filter.actions),
             comma_list(&filter.resource_types),
             comma_list(&outcomes),
-            filter.search_text.to_lowercase(),
+            filter.search_text.to_ascii_lowercase(),
         ];
         let [actions, resource_types, outcomes, search_text] = &words;
         let values = [

@@ -158,6 +158,13 @@ impl Tx {
         .await
     }
 
+    /// Whether a key of the organisation is still due.
+    pub async fn is_key_due(&mut self, key: &str, now: i64) -> Result<bool> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(key), Int(now)];
+        Ok(self.row(sql::FIND_DUE_KEY, &values, |row| row.int()).await?.is_some())
+    }
+
     pub async fn is_slug_taken(&mut self, region: &str, project: &str, slug: &str) -> Result<bool> {
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(region), Text(project), Text(slug)];

@@ -154,13 +154,21 @@ statements! {
         object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2";
     SET_KEY_STATUS = "UPDATE kms_keys SET status = $3, slug = $4, deletion_scheduled_at = $5,
         updated_at = $6, object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2";
-    /// Active keys whose rotation is due at $1: identity, organisation, region, project.
+    /// Active keys whose rotation is due at $1, of every organisation.
     LIST_DUE_KEYS = "SELECT k.key_id, k.organisation_id, k.region_id, k.project_id FROM kms_keys k
         JOIN regions r ON r.region_id = k.region_id AND r.kms = 1
         JOIN kms_key_versions v ON v.organisation_id = k.organisation_id AND v.key_id = k.key_id
             AND v.version = k.latest_version
         WHERE k.status = 'active' AND k.rotation_enabled = 1
-        AND v.created_at + k.rotation_period_days * 86400000000 <= $1 LIMIT 1000";
+        AND v.created_at + k.rotation_period_days * 86400000000 <= $1
+        ORDER BY v.created_at LIMIT 1000";
+    /// One key of an organisation, if its rotation is due at $3.
+    FIND_DUE_KEY = "SELECT 1 FROM kms_keys k
+        JOIN kms_key_versions v ON v.organisation_id = $1 AND v.key_id = k.key_id
+            AND v.version = k.latest_version
+        WHERE k.organisation_id = $1 AND k.key_id = $2 AND k.status = 'active'
+        AND k.rotation_enabled = 1
+        AND v.created_at + k.rotation_period_days * 86400000000 <= $3";
     FIND_SLUG = "SELECT 1 FROM kms_keys WHERE organisation_id = $1 AND region_id = $2
         AND project_id = $3 AND slug = $4 AND status <> 'pending_deletion'";
 
@@ -214,7 +222,8 @@ statements! {
         WHERE organisation_id = $1 AND secret_id = $2
         AND (last_accessed_at IS NULL OR last_accessed_at < $3)";
     TOUCH_VERSION = "UPDATE secret_versions SET last_accessed_at = $4
-        WHERE organisation_id = $1 AND secret_id = $2 AND version = $3";
+        WHERE organisation_id = $1 AND secret_id = $2 AND version = $3
+        AND (last_accessed_at IS NULL OR last_accessed_at < $4)";
 
     // The audit log.
     INSERT_EVENT = "INSERT INTO audit_events (organisation_id, at, event_id, project_id, principal_kind,

@@ -39,7 +39,12 @@ fn cofferd(arguments: &[&str]) -> Command {
 /// Starts `cofferd dev` and waits until it listens.
 fn dev(folder: &Path) -> Server {
     let data = folder.to_str().unwrap();
-    let mut child = cofferd(&["dev", "--listen", "127.0.0.1:0", "--data", data]).spawn().unwrap();
+    started(&mut cofferd(&["dev", "--listen", "127.0.0.1:0", "--data", data]), folder)
+}
+
+/// Waits until a `cofferd dev` on this folder listens.
+fn started(command: &mut Command, folder: &Path) -> Server {
+    let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut said = String::new();
     while let Some(line) = lines.next().transpose().unwrap() {
@@ -336,4 +341,42 @@ fn of_many_first_starts_one_wins_and_its_root_key_stays() {
     }
     assert_eq!(winners, 1);
     assert_eq!(dev(&data).stop().0, Some(0), "the store still belongs to its root key");
+}
+
+/// A file-size limit stands in for a full disk: no value without its record, nothing lost, and it recovers.
+#[test]
+fn a_full_disk_gives_503_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    dev(&data).stop();
+    let limited = format!(
+        "trap '' XFSZ; ulimit -f 1200; exec {} dev --listen 127.0.0.1:0 --data {}",
+        env!("CARGO_BIN_EXE_cofferd"),
+        data.display()
+    );
+    let mut command = Command::new("bash");
+    command.args(["-c", &limited]).stdin(Stdio::null());
+    let server = started(command.stdout(Stdio::piped()).stderr(Stdio::piped()), &data);
+    let http = Client::new();
+    let statuses: Vec<u16> = (0..400)
+        .map(|n| {
+            let body = secret(&server, &format!("/full/{n}"), &"x".repeat(4096));
+            server.json(&http, "POST", "/v1/secrets/nl-01/secrets", body).0
+        })
+        .collect();
+    let made = statuses.iter().filter(|status| **status == 201).count();
+    assert!(made > 0 && made < 400, "{made} fitted in");
+    assert!(statuses.iter().all(|status| [201, 503].contains(status)), "{statuses:?}");
+    let value = "/v1/secrets/nl-01/secret/full/0/value";
+    let (status, answer) = server.json(&http, "POST", value, Json::Null);
+    assert!(status == 503 && answer["secretString"].is_null(), "no record, no value: {answer}");
+    drop(server);
+
+    let server = dev(&data);
+    for (n, status) in statuses.iter().enumerate() {
+        let url = format!("/v1/secrets/nl-01/secret/full/{n}");
+        let expected = if *status == 201 { 200 } else { 404 };
+        assert_eq!(server.json(&http, "GET", &url, Json::Null).0, expected, "{n}");
+    }
+    assert_eq!(server.json(&http, "POST", value, Json::Null).0, 200);
 }
