@@ -296,3 +296,13 @@ async fn of_fifty_changes_at_once_with_the_same_if_match_one_passes() {
     statuses.sort_unstable();
     assert_eq!((statuses[0], &statuses[1..]), (200, &[412; 49][..]));
 }
+
+#[tokio::test]
+async fn a_value_whose_format_was_changed_in_the_database_does_not_open() {
+    let world = World::new().await;
+    world.secret("/x", "hunter2").await;
+    world.sql("UPDATE secret_versions SET format = 'keyValue'");
+    let url = "/v1/secrets/nl-01/secret/x/value";
+    let refused = world.post(&world.owner, url).expect(500).await;
+    assert!(refused.body.get("secretKeyValues").is_none(), "{}", refused.text);
+}
