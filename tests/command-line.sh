@@ -2,22 +2,10 @@
 # `coffer` against a fresh `cofferd dev`: input, output, exit code.
 # Usage: tests/command-line.sh COFFERD COFFER
 set -euo pipefail
-cofferd=$(realpath "$1")
 coffer=$(realpath "$2")
-folder=$(mktemp -d)
-server=
-finish() {
-  [ -z "$server" ] || kill "$server" 2>/dev/null || true
-  rm -rf "$folder"
-}
-trap finish EXIT
-cd "$folder"
-
-"$cofferd" dev --listen 127.0.0.1:0 --data data >said 2>log &
-server=$!
-for _ in $(seq 100); do grep -q Ctrl-C said && break; sleep 0.1; done
-# shellcheck disable=SC1091
-. data/dev.env
+# shellcheck source=tests/server.sh
+. "$(realpath "$(dirname "$0")")/server.sh"
+start_server "$1"
 
 passed=0
 # expect CODE OUTPUT COMMAND…: standard input is passed on.
@@ -52,7 +40,5 @@ expect 0 "/app/random version 1" "$coffer" put /app/random <random
 "$coffer" get /app/random | cmp - random
 passed=$((passed + 5))
 
-kill -TERM "$server"
-wait "$server"
-server=
+end_server
 echo "command line: $passed passed, 0 failed"

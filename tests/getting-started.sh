@@ -2,21 +2,11 @@
 # Runs every block of docs/getting-started.md as a reader would type it, against a fresh `cofferd dev`.
 # Usage: tests/getting-started.sh COFFERD
 set -euo pipefail
-cofferd=$(realpath "$1")
-guide=$(realpath "$(dirname "$0")/../docs/getting-started.md")
-folder=$(mktemp -d)
-server=
-finish() {
-  [ -z "$server" ] || kill "$server" 2>/dev/null || true
-  rm -rf "$folder"
-}
-trap finish EXIT
-cd "$folder"
-
-"$cofferd" dev --listen 127.0.0.1:0 --data coffer-data >said 2>log &
-server=$!
-for _ in $(seq 100); do grep -q Ctrl-C said && break; sleep 0.1; done
-grep -q Ctrl-C said || { cat log; exit 1; }
+here=$(realpath "$(dirname "$0")")
+guide=$here/../docs/getting-started.md
+# shellcheck source=tests/server.sh
+. "$here/server.sh"
+start_server "$1"
 
 # Splits the guide into blocks of `sh`: commands to block-N, expected pieces to expected-N.
 awk '/^```sh$/ {n++; inside = 1; next} /^```$/ {inside = 0}
@@ -44,9 +34,7 @@ while IFS= read -r line; do
   passed=$((passed + 1))
 done <pasted
 
-kill -TERM "$server"
-wait "$server"
-server=
+end_server
 for value in 'correct horse battery staple' 'tr0ub4dor-and-3' 'Y29ycmVjdCBob3JzZSBiYXR0ZXJ5' "$COFFER_TOKEN"; do
   files=$(find coffer-data said log -type f ! -name dev.env)
   for file in $files; do

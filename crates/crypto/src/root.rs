@@ -33,8 +33,8 @@ impl RootKey {
         if material.len() != MATERIAL_BYTES {
             return Err(Refused);
         }
-        let wrapping = derive(&material, b"coffer/1/root/wrap")?;
-        let name = derive(&material, b"coffer/1/root/fingerprint")?;
+        let wrapping = derive(&material, b"coffer/1/root-wrap")?;
+        let name = derive(&material, b"coffer/1/root-fingerprint")?;
         Ok(Self {
             wrapping: Key::new(Cipher::Aes256Gcm, &wrapping)?,
             fingerprint: name.expose().iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
