@@ -165,26 +165,17 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
     {
         return Err(Error::kms_unavailable());
     }
-    let target = match ask.subject {
-        Subject::None | Subject::Within(_) => Target::Some,
-        Subject::New(id) => {
-            scope.subject = id;
-            Target::One(&scope.subject)
-        }
-        Subject::Secret(path) => {
-            scope.subject = path?.as_str().to_owned();
-            Target::One(&scope.subject)
-        }
-        Subject::Key(reference) => {
-            scope.subject = find_key(app, &scope, reference).await?;
-            Target::One(&scope.subject)
-        }
+    let subject = match ask.subject {
+        Subject::None | Subject::Within(_) => None,
+        Subject::New(id) => Some(id),
+        Subject::Secret(path) => Some(path?.as_str().to_owned()),
+        Subject::Key(reference) => Some(find_key(app, &scope, reference).await?),
     };
-    if target != Target::Some {
-        record.subject.clone_from(&scope.subject);
+    if let Some(subject) = &subject {
+        record.subject.clone_from(subject);
     }
-    match allows(&caller.grants, ask.action, target) {
-        true => Ok(scope),
+    match allows(&caller.grants, ask.action, subject.as_deref().map_or(Target::Some, Target::One)) {
+        true => Ok(Scope { subject: subject.unwrap_or_default(), ..scope }),
         false => Err(not_granted(ask.action, rule.refusal)),
     }
 }
