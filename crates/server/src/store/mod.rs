@@ -372,7 +372,7 @@ pub fn lock(folder: &Path) -> anyhow::Result<File> {
 }
 
 fn migrate(tx: &Tx) -> anyhow::Result<()> {
-    let control = |sql: &str| tx.control(sql).map_err(|error| anyhow::anyhow!("{}", error.cause()));
+    let control = |sql: &str| tx.script(sql).map_err(|error| anyhow::anyhow!("{}", error.cause()));
     let have = tx.schema_version()?;
     anyhow::ensure!(
         have <= MIGRATIONS.len(),

@@ -117,7 +117,14 @@ impl Tx {
         Ok(usize::try_from(version)?)
     }
 
+    /// Runs one statement about the transaction itself.
     pub(super) fn control(&self, sql: &str) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        statement.raw_execute().map(|_| ()).map_err(failed)
+    }
+
+    /// Runs a whole migration.
+    pub(super) fn script(&self, sql: &str) -> Result<()> {
         self.connection.execute_batch(sql).map_err(failed)
     }
 

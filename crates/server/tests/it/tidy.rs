@@ -145,3 +145,40 @@ fn secret_types_cannot_be_printed_or_copied() {
         assert!(!attributes.contains("#[derive"), "`{name}` derives something");
     }
 }
+
+#[test]
+fn the_inner_crates_do_no_io() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (folder, words) in [
+        (
+            "api/src",
+            &["std::fs", "std::io", "std::net", "std::env", "tokio", "async ", "unsafe"][..],
+        ),
+        (
+            "crypto/src",
+            &[
+                "std::fs",
+                "std::io",
+                "std::net",
+                "std::env",
+                "tokio",
+                "async ",
+                "unsafe",
+                "SystemTime",
+                "Instant",
+                ".unwrap()",
+                ".expect(",
+                "panic!",
+                "rusqlite",
+            ][..],
+        ),
+    ] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let code = code(&fs::read_to_string(&path).unwrap());
+            for word in words {
+                assert!(!code.contains(word), "{} has `{word}`", path.display());
+            }
+        }
+    }
+}
