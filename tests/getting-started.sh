@@ -38,7 +38,7 @@ end_server
 for value in 'correct horse battery staple' 'tr0ub4dor-and-3' 'Y29ycmVjdCBob3JzZSBiYXR0ZXJ5' "$COFFER_TOKEN"; do
   files=$(find coffer-data said log -type f ! -name dev.env)
   for file in $files; do
-    if strings -n 6 "$file" | grep -qF -- "$value"; then
+    if grep -qaF -- "$value" "$file"; then
       echo "a value stands in $file"
       exit 1
     fi

@@ -11,7 +11,7 @@ use crate::{AppUser, Organisation, Time};
 pub struct AuditPage {
     /// The entries of this page.
     pub items: Vec<AuditEntry>,
-    /// How many entries match.
+    /// How many entries match. Counting ends at 100,000, or behind the page shown where that lies farther.
     pub total_items: i64,
     /// This page, from 1.
     pub page: i64,

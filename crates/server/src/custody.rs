@@ -67,8 +67,12 @@ pub enum WhenThere {
 pub fn write_private(file: &Path, bytes: &[u8], there: WhenThere) -> Result<()> {
     let write = || -> std::io::Result<()> {
         let fresh = file.with_extension("fresh");
-        let mut out =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        // Left from a crash, it may be another name of the file itself: unlinked, never written through.
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
         out.write_all(bytes)?;
         out.sync_all()?;
         match there {

@@ -16,8 +16,11 @@ const READY_MAX: usize = 4096;
 /// The root key and the key versions that were unwrapped with it.
 pub struct Keyring {
     root: RootKey,
-    /// Organisation, key, version → ready key.
-    ready: Cache<(String, String, i64), Arc<Key>>,
+    /// Organisation, key, wrapped material → ready key.
+    ///
+    /// INVARIANT: by the material, not by the version's number. A batch that is rolled back gives the number
+    /// out again, for other material; sealing under what is stored nowhere would lose values for good.
+    ready: Cache<(String, String, Vec<u8>), Arc<Key>>,
     /// Keys that are not active: whatever was under way when they ceased to be must not put them back.
     dropped: RwLock<HashSet<(String, String)>>,
 }
@@ -98,7 +101,7 @@ impl Keyring {
     }
 
     fn ready(&self, key: &WrappedKey) -> Result<Arc<Key>> {
-        let name = (key.organisation.clone(), key.key.clone(), key.version);
+        let name = (key.organisation.clone(), key.key.clone(), key.material.clone());
         if let Some(ready) = self.ready.get(&name) {
             return Ok(ready);
         }
@@ -148,4 +151,43 @@ fn encrypt_context(key: &WrappedKey, context: &[u8]) -> Context {
         .text(&key.key)
         .number(key.version)
         .bytes(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::key::KeyType;
+    use coffer_api::{SecretPath, SecretText};
+
+    #[test]
+    fn a_version_number_that_is_given_out_again_does_not_meet_the_old_material() {
+        let text = RootKey::generate_text().unwrap();
+        let keyring = || Keyring::new(RootKey::parse(&text).unwrap());
+        let mut version = WrappedKey {
+            organisation: "o-1".into(),
+            region: "r-1".into(),
+            project: String::new(),
+            key: "kms-1".into(),
+            version: 2,
+            key_type: KeyType::Aes256Gcm,
+            material: Vec::new(),
+        };
+        let at = Address {
+            organisation: "o-1".into(),
+            region: "r-1".into(),
+            project: String::new(),
+            path: SecretPath::parse("/a").unwrap(),
+        };
+        let value =
+            NewValue::from_inputs(Some(&SecretText::encode(b"hunter2")), None, None).unwrap();
+        let running = keyring();
+        // Used in a batch that is then rolled back.
+        running.mint(&mut version).unwrap();
+        running.seal_value(&version, &at, 1, &value).unwrap();
+        // The next rotation, which is kept.
+        running.mint(&mut version).unwrap();
+        let sealed = running.seal_value(&version, &at, 1, &value).unwrap();
+        let restarted = keyring().open_value(&version, &at, (1, Format::String), &sealed).unwrap();
+        assert_eq!(restarted.expose(), b"hunter2");
+    }
 }

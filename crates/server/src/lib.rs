@@ -37,7 +37,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use app::App;
 use clock::Clock;
@@ -70,9 +70,17 @@ pub async fn serve(app: Arc<App>, listeners: Vec<TcpListener>, shutdown: impl Fu
     let (stop, stopped) = watch::channel(false);
     let job = jobs::start(app.clone(), stopped.clone());
     let router = http::router(app.clone());
+    // All listeners share the places.
+    let places = Arc::new(Semaphore::new(app.config.limits.connections_max));
     let servers = listeners.into_iter().map(|listener| {
         #[expect(clippy::disallowed_methods, reason = "each listener is a task")]
-        tokio::spawn(http::server::serve(app.clone(), router.clone(), listener, stopped.clone()))
+        tokio::spawn(http::server::serve(
+            app.clone(),
+            router.clone(),
+            listener,
+            places.clone(),
+            stopped.clone(),
+        ))
     });
     let servers: Vec<_> = servers.collect();
     shutdown.await;

@@ -20,15 +20,16 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Milliseconds that sent data may stay unread.
 const UNREAD_MILLIS_MAX: u32 = 30_000;
 
-/// Serves `listener` until `stop` changes, then lets running requests end.
+/// Serves `listener`, with one of the `places` for each connection, until `stop` changes, then lets running requests end.
 pub async fn serve(
     app: Arc<App>,
     router: Router,
     listener: TcpListener,
+    places: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) {
     let limits = &app.config.limits;
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())

@@ -8,6 +8,9 @@ use crate::model::caller::{Arrival, Principal};
 use crate::model::event::{Event, EventFilter};
 use Value::{Int, Text};
 
+/// Records that a search counts, unless its page lies farther.
+const EVENTS_COUNTED_MAX: i64 = 100_000;
+
 impl Tx {
     /// Appends a record.
     pub async fn append_event(&mut self, event: &Event) -> Result<()> {
@@ -43,7 +46,8 @@ impl Tx {
         self.change_one(sql::INSERT_EVENT, &values).await
     }
 
-    /// How many records match, and those of one page, newest first.
+    /// How many records match, counted up to 100,000 or the end of the page asked for, and those of that page,
+    /// newest first.
     pub async fn list_events(
         &mut self,
         filter: &EventFilter,
@@ -72,6 +76,8 @@ impl Tx {
             Text(search_text),
             Int(limit),
             Int(offset),
+            // Never less than what the page itself shows.
+            Int(EVENTS_COUNTED_MAX.max(offset + limit + 1)),
         ];
         let total =
             self.row(sql::COUNT_EVENTS, &values, |row| row.int()).await?.unwrap_or_default();

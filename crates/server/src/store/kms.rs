@@ -145,9 +145,9 @@ impl Tx {
         self.change_one(sql::SET_KEY_STATUS, &values).await
     }
 
-    /// Keys of every organisation whose rotation is due.
-    pub async fn list_due_keys(&mut self, now: i64) -> Result<Vec<DueKey>> {
-        self.rows(sql::LIST_DUE_KEYS, &[Int(now)], |row| {
+    /// Up to a thousand keys of every organisation whose rotation is due, after the identity `after`.
+    pub async fn list_due_keys(&mut self, now: i64, after: &str) -> Result<Vec<DueKey>> {
+        self.rows(sql::LIST_DUE_KEYS, &[Int(now), Text(after)], |row| {
             Ok(DueKey {
                 key: row.text()?,
                 organisation: row.text()?,

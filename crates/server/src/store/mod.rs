@@ -56,6 +56,8 @@ struct Inner {
     readers: Lane,
     searcher: Lane,
     closed: AtomicBool,
+    /// No thread is left to answer anybody.
+    drained: AtomicBool,
     /// Grows with each commit that changed who may do what.
     identity_epoch: Arc<AtomicU64>,
     threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -74,6 +76,13 @@ impl Lane {
     fn new(threads: usize) -> Self {
         let (queue, waiting) = bounded(QUEUE_MAX);
         Self { queue, waiting, threads }
+    }
+
+    /// Answers what nobody will run any more.
+    fn refuse_waiting(&self) {
+        for late in self.waiting.try_iter() {
+            late.answer(Err(closed()));
+        }
     }
 }
 
@@ -113,12 +122,12 @@ impl Store {
             }
         }
         let threads = std::sync::Mutex::new(threads);
-        let closed = AtomicBool::new(false);
         let inner = Inner {
             writer: writing,
             readers,
             searcher,
-            closed,
+            closed: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
             identity_epoch,
             threads,
             _lock: lock,
@@ -180,9 +189,8 @@ impl Store {
         for thread in threads {
             let _ = thread.join();
         }
-        for late in lanes.iter().flat_map(|lane| lane.waiting.try_iter()) {
-            late.answer(Err(closed()));
-        }
+        self.inner.drained.store(true, Ordering::SeqCst);
+        lanes.iter().for_each(|lane| lane.refuse_waiting());
     }
 
     /// Puts an operation into a lane and waits for its answer.
@@ -200,6 +208,10 @@ impl Store {
         let job = Operation { organisation, operation, outcome, reply };
         let full = |_| Error::unavailable("the store's queue is full");
         lane.queue.try_send(Box::new(job)).map_err(full)?;
+        // Closed in between: whoever comes last clears the lane, so that nobody waits for a thread that is gone.
+        if self.inner.drained.load(Ordering::SeqCst) {
+            lane.refuse_waiting();
+        }
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 }

@@ -154,14 +154,14 @@ statements! {
         object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2";
     SET_KEY_STATUS = "UPDATE kms_keys SET status = $3, slug = $4, deletion_scheduled_at = $5,
         updated_at = $6, object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2";
-    /// Active keys whose rotation is due at $1, of every organisation.
+    /// Active keys whose rotation is due at $1, of every organisation, after the identity $2.
     LIST_DUE_KEYS = "SELECT k.key_id, k.organisation_id, k.region_id, k.project_id FROM kms_keys k
         JOIN regions r ON r.region_id = k.region_id AND r.kms = 1
         JOIN kms_key_versions v ON v.organisation_id = k.organisation_id AND v.key_id = k.key_id
             AND v.version = k.latest_version
-        WHERE k.status = 'active' AND k.rotation_enabled = 1
+        WHERE k.key_id > $2 AND k.status = 'active' AND k.rotation_enabled = 1
         AND v.created_at + k.rotation_period_days * 86400000000 <= $1
-        ORDER BY v.created_at LIMIT 1000";
+        ORDER BY k.key_id LIMIT 1000";
     /// One key of an organisation, if its rotation is due at $3.
     FIND_DUE_KEY = "SELECT 1 FROM kms_keys k
         JOIN kms_key_versions v ON v.organisation_id = $1 AND v.key_id = k.key_id
@@ -230,7 +230,8 @@ statements! {
         principal_id, action, resource_type, resource_id, outcome, reason, credential_id,
         credential_kind, client, user_agent, method, url_path, request_id, duration)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
-    COUNT_EVENTS = concat!("SELECT COUNT(*) ", audit_filter!());
+    /// Counts up to $13, so that a search costs what it shows and not what the log holds.
+    COUNT_EVENTS = concat!("SELECT COUNT(*) FROM (SELECT 1 ", audit_filter!(), " LIMIT $13) AS found");
     LIST_EVENTS = concat!("SELECT e.at, e.event_id, e.project_id, e.principal_kind, e.principal_id,
         e.action, e.resource_type, e.resource_id, e.outcome, e.reason, e.credential_id,
         e.credential_kind, e.client, e.user_agent, e.method, e.url_path, e.request_id, e.duration ",
