@@ -9,8 +9,13 @@
 //! | [`secret_bytes`] | bytes that are zeroed when they go |
 //! | [`context`] | the additional data of every seal: length-prefixed, one purpose each |
 //! | [`aead`] | the three ciphers: generate, seal, open |
+//! | [`rsa`], [`ecdsa`], [`ed25519`] | key pairs: sign, verify; RSA also encrypts |
+//! | [`mac`] | HMAC |
+//! | [`digest`] | SHA-2, and a message by its digest |
+//! | [`algorithm`] | what a key is for: generate, make ready |
+//! | [`import`] | bring your own key: RSA-OAEP and AES-KWP |
 //! | [`root`] | the root key: its text, its fingerprint, wrap and unwrap |
-//! | [`ciphertext`] | the text `thalassa:v<N>:<base64>` |
+//! | [`versioned`] | the text `thalassa:v<N>:<base64>` |
 //! | [`token`] | personal access tokens: mint, hash |
 //! | [`random`] | fresh bytes |
 
@@ -18,18 +23,27 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 pub mod aead;
-pub mod ciphertext;
+pub mod algorithm;
 pub mod context;
+pub mod digest;
+pub mod ecdsa;
+pub mod ed25519;
+pub mod import;
+pub mod mac;
 pub mod random;
 pub mod root;
+pub mod rsa;
 pub mod secret_bytes;
 pub mod token;
+pub mod versioned;
 
 pub use aead::{Cipher, Key};
-pub use ciphertext::Ciphertext;
+pub use algorithm::{Algorithm, Ready};
 pub use context::{Context, Purpose};
+pub use digest::{Digest, Message};
 pub use root::RootKey;
 pub use secret_bytes::SecretBytes;
+pub use versioned::Versioned;
 
 /// The one failure of this crate. It says nothing on purpose: whether a key, a context, a tag or a length
 /// was wrong is what an attacker would like to know.

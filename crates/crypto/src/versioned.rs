@@ -1,4 +1,4 @@
-//! The text form of a KMS ciphertext: `thalassa:v<key version>:<base64(nonce ‖ ciphertext ‖ tag)>`.
+//! The text form of what a key version made, a ciphertext, a signature or a tag: `thalassa:v<N>:<base64>`.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use crate::Refused;
 
 const PREFIX: &str = "thalassa:v";
 
-/// A ciphertext with the key version that made it (contract, section 14, 19).
+/// Bytes with the key version that made them (contract, section 14, 19 to 21).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ciphertext {
+pub struct Versioned {
     /// The KMS key version, from 1.
     pub key_version: i64,
-    /// `nonce ‖ ciphertext ‖ tag`.
-    pub sealed: Vec<u8>,
+    /// `nonce ‖ ciphertext ‖ tag`, an OAEP block, a signature or a tag.
+    pub bytes: Vec<u8>,
 }
 
-impl Ciphertext {
+impl Versioned {
     /// Reads the text form. One text has one reading: no sign, no leading zero, padded base64.
     pub fn parse(text: &str) -> Result<Self, Refused> {
         let (version, encoded) =
@@ -25,14 +25,27 @@ impl Ciphertext {
         let canonical =
             version.bytes().all(|byte| byte.is_ascii_digit()) && !version.starts_with('0');
         let key_version = version.parse().ok().filter(|_| canonical).ok_or(Refused)?;
-        let sealed = STANDARD.decode(encoded).map_err(|_| Refused)?;
-        Ok(Self { key_version, sealed })
+        let bytes = STANDARD.decode(encoded).map_err(|_| Refused)?;
+        Ok(Self { key_version, bytes })
     }
 }
 
-impl fmt::Display for Ciphertext {
+impl Versioned {
+    /// Reads the text form, or bare base64 as made by `latest` (contract, section 14, 20).
+    pub fn parse_or_bare(text: &str, latest: i64) -> Result<Self, Refused> {
+        match text.contains(':') {
+            true => Self::parse(text),
+            false => Ok(Self {
+                key_version: latest,
+                bytes: STANDARD.decode(text).map_err(|_| Refused)?,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Versioned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}:{}", self.key_version, STANDARD.encode(&self.sealed))
+        write!(f, "{PREFIX}{}:{}", self.key_version, STANDARD.encode(&self.bytes))
     }
 }
 
@@ -57,7 +70,7 @@ mod tests {
             "thalassa:v9223372036854775808:AAAA",
             "Thalassa:v1:AAAA",
         ] {
-            assert!(Ciphertext::parse(text).is_err(), "{text}");
+            assert!(Versioned::parse(text).is_err(), "{text}");
         }
     }
 
@@ -65,16 +78,16 @@ mod tests {
         #[test]
         fn what_is_printed_parses(
             key_version in 1..i64::MAX,
-            sealed in prop::collection::vec(any::<u8>(), 0..64),
+            bytes in prop::collection::vec(any::<u8>(), 0..64),
         ) {
-            let ciphertext = Ciphertext { key_version, sealed };
-            prop_assert_eq!(Ciphertext::parse(&ciphertext.to_string()).unwrap(), ciphertext);
+            let versioned = Versioned { key_version, bytes };
+            prop_assert_eq!(Versioned::parse(&versioned.to_string()).unwrap(), versioned);
         }
 
         #[test]
         fn junk_never_panics(text in ".{0,40}") {
-            let _ = Ciphertext::parse(&text);
-            let _ = Ciphertext::parse(&format!("{PREFIX}{text}"));
+            let _ = Versioned::parse(&text);
+            let _ = Versioned::parse(&format!("{PREFIX}{text}"));
         }
     }
 }

@@ -1,0 +1,172 @@
+//! What a key is for: its algorithm, fresh or foreign material of it, and the material made ready.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use pem_rfc7468::LineEnding;
+
+use crate::aead::{self, Cipher};
+use crate::digest::Digest;
+use crate::ecdsa::{Curve, EcdsaKey};
+use crate::ed25519::Ed25519Key;
+use crate::mac::MacKey;
+use crate::rsa::{Modulus, RsaKey};
+use crate::{Refused, SecretBytes};
+
+/// An algorithm with its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Authenticated encryption. Material: the raw key.
+    Aead(Cipher),
+    /// RSA, to sign and to encrypt. Material: PKCS#8 DER.
+    Rsa(Modulus),
+    /// ECDSA. Material: PKCS#8 DER.
+    Ecdsa(Curve),
+    /// Ed25519. Material: PKCS#8 DER.
+    Ed25519,
+    /// HMAC. Material: the raw key, as long as the digest.
+    Hmac(Digest),
+}
+
+impl Algorithm {
+    /// Fresh material. RSA takes up to a few seconds.
+    pub fn generate(self) -> Result<SecretBytes, Refused> {
+        match self {
+            Self::Aead(cipher) => cipher.generate(),
+            Self::Rsa(modulus) => modulus.generate(),
+            Self::Ecdsa(curve) => curve.generate(),
+            Self::Ed25519 => Ed25519Key::generate(),
+            Self::Hmac(digest) => MacKey::generate(digest),
+        }
+    }
+
+    /// Foreign material, checked against the algorithm and brought into the form we keep. HMAC keys are
+    /// refused: they do not come from outside (contract, section 3.12).
+    pub(crate) fn import(self, material: &SecretBytes) -> Result<SecretBytes, Refused> {
+        let canonical = match self {
+            Self::Aead(_) => SecretBytes::new(material.expose().to_vec()),
+            Self::Rsa(_) => RsaKey::canonical(material.expose())?,
+            Self::Ecdsa(curve) => EcdsaKey::canonical(curve, material.expose())?,
+            Self::Ed25519 => Ed25519Key::canonical(material.expose())?,
+            Self::Hmac(_) => return Err(Refused),
+        };
+        self.ready(&canonical)?;
+        Ok(canonical)
+    }
+
+    /// Makes material ready for use. Refused when it is not of this algorithm and size.
+    pub fn ready(self, material: &SecretBytes) -> Result<Ready, Refused> {
+        Ok(match self {
+            Self::Aead(cipher) => Ready::Aead(aead::Key::new(cipher, material)?),
+            Self::Rsa(modulus) => Ready::Rsa(Box::new(RsaKey::new(modulus, material.expose())?)),
+            Self::Ecdsa(curve) => {
+                Ready::Ecdsa(Box::new(EcdsaKey::new(curve, material.expose())?))
+            }
+            Self::Ed25519 => Ready::Ed25519(Box::new(Ed25519Key::new(material.expose())?)),
+            Self::Hmac(digest) => Ready::Hmac(MacKey::new(digest, material)?),
+        })
+    }
+}
+
+/// Material made ready. It has no way back to its bytes.
+pub enum Ready {
+    /// For seal and open.
+    Aead(aead::Key),
+    /// For sign, verify, encrypt and decrypt.
+    Rsa(Box<RsaKey>),
+    /// For sign and verify.
+    Ecdsa(Box<EcdsaKey>),
+    /// For sign and verify.
+    Ed25519(Box<Ed25519Key>),
+    /// For tags.
+    Hmac(MacKey),
+}
+
+impl Ready {
+    /// The public key as text: PEM of the SubjectPublicKeyInfo (RFC 7468) for RSA and ECDSA, base64 of the 32
+    /// bytes for Ed25519. Refused for symmetric keys, which have none.
+    pub fn public_text(&self) -> Result<String, Refused> {
+        let pem = |der| pem_rfc7468::encode_string("PUBLIC KEY", LineEnding::LF, der);
+        match self {
+            Self::Rsa(key) => pem(key.public_der()).map_err(|_| Refused),
+            Self::Ecdsa(key) => pem(key.public_der()).map_err(|_| Refused),
+            Self::Ed25519(key) => Ok(STANDARD.encode(key.public())),
+            Self::Aead(_) | Self::Hmac(_) => Err(Refused),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Message;
+    use crate::ecdsa::Marshalling;
+    use crate::import::{WRAPPING_MODULUS, import};
+    use crate::rsa::Padding;
+
+    const EVERY: [Algorithm; 13] = [
+        Algorithm::Aead(Cipher::Aes128Gcm),
+        Algorithm::Aead(Cipher::Aes256Gcm),
+        Algorithm::Aead(Cipher::ChaCha20Poly1305),
+        Algorithm::Rsa(Modulus::Bits2048),
+        Algorithm::Rsa(Modulus::Bits3072),
+        Algorithm::Rsa(Modulus::Bits4096),
+        Algorithm::Ecdsa(Curve::P256),
+        Algorithm::Ecdsa(Curve::P384),
+        Algorithm::Ecdsa(Curve::P521),
+        Algorithm::Ed25519,
+        Algorithm::Hmac(Digest::Sha256),
+        Algorithm::Hmac(Digest::Sha384),
+        Algorithm::Hmac(Digest::Sha512),
+    ];
+
+    #[test]
+    fn material_is_ready_for_its_own_algorithm_only() {
+        for own in EVERY {
+            let material = own.generate().unwrap();
+            for other in EVERY {
+                // A raw key is any bytes of its length.
+                let length = match other {
+                    Algorithm::Aead(cipher) => Some(cipher.key_bytes()),
+                    Algorithm::Hmac(digest) => Some(digest.bytes()),
+                    _ => None,
+                };
+                let expected = own == other || length == Some(material.len());
+                assert_eq!(other.ready(&material).is_ok(), expected, "{own:?} as {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_hash_goes_with_every_key_that_signs() {
+        for digest in Digest::ALL {
+            let (message, other) = (Message::hash(digest, b"a"), Message::hash(digest, b"b"));
+            let hashed = aws_lc_rs::digest::digest(digest.algorithm(), b"a");
+            let prehashed = Message::prehashed(digest, hashed.as_ref()).unwrap();
+            for curve in [Curve::P256, Curve::P384, Curve::P521] {
+                let key = EcdsaKey::new(curve, curve.generate().unwrap().expose()).unwrap();
+                for marshalling in [Marshalling::Asn1, Marshalling::Jws] {
+                    let signature = key.sign(marshalling, &message).unwrap();
+                    assert!(key.verifies(marshalling, &prehashed, &signature));
+                    assert!(!key.verifies(marshalling, &other, &signature));
+                }
+            }
+            let modulus = Modulus::Bits2048;
+            let key = RsaKey::new(modulus, modulus.generate().unwrap().expose()).unwrap();
+            for padding in [Padding::Pss, Padding::Pkcs1v15] {
+                let signature = key.sign(padding, &prehashed).unwrap();
+                assert!(key.verifies(padding, &message, &signature));
+                assert!(!key.verifies(padding, &other, &signature));
+            }
+        }
+    }
+
+    #[test]
+    fn junk_is_never_imported() {
+        let material = WRAPPING_MODULUS.generate().unwrap();
+        let wrapping = RsaKey::new(WRAPPING_MODULUS, material.expose()).unwrap();
+        for length in [0, 1, 511, 512, 513, 536, 600] {
+            for algorithm in EVERY {
+                assert!(import(algorithm, &wrapping, Digest::Sha256, &vec![1; length]).is_err());
+            }
+        }
+    }
+}
