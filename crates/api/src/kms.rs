@@ -1,8 +1,10 @@
-//! Keys and what is done with them (contract, section 3).
+//! Keys: what they are, how they are made and governed (contract, section 3).
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
+use crate::secret::{BASE64, text};
 use crate::{Map, SecretText, Time};
 
 /// A KMS key, never its material.
@@ -27,16 +29,22 @@ pub struct KmsKey {
     /// Only on a project's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
-    /// `aes128-gcm96`, `aes256-gcm96` or `chacha20-poly1305`.
+    /// One of the thirteen types, for example `aes256-gcm96`.
     pub key_type: String,
-    /// `active`, `disabled` or `pending_deletion`.
-    #[schema(pattern = "^(active|disabled|pending_deletion)$")]
+    /// Of HMAC keys: `sha256`, `sha384` or `sha512`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_function: Option<String>,
+    /// `active`, `disabled` or `pending_deletion`; `deleted` only where a secret shows its key.
+    #[schema(pattern = "^(active|disabled|pending_deletion|deleted)$")]
     pub status: String,
     /// Whether the material may be exported; set at create only.
     pub export_allowed: bool,
     /// Whether the material came from outside.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub imported: bool,
+    /// Of imported keys: whether they may be rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_rotation: Option<bool>,
     /// Whether the key is rotated by the clock.
     pub key_rotation_enabled: bool,
     /// Days between rotations.
@@ -106,7 +114,7 @@ pub struct KmsSummaryRegion {
 }
 
 /// A new key (contract, section 3.5).
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(examples(json!({"name": "orders", "keyType": "aes256-gcm96"})))]
 pub struct CreateKeyRequest {
@@ -123,7 +131,7 @@ pub struct CreateKeyRequest {
     #[schema(schema_with = crate::secret::annotations_schema)]
     pub annotations: Option<Map>,
     /// `aes256-gcm96` when absent.
-    #[schema(pattern = "^(aes128-gcm96|aes256-gcm96|chacha20-poly1305)?$")]
+    #[schema(schema_with = key_type_schema)]
     pub key_type: Option<String>,
     /// `false` when absent.
     pub export_allowed: Option<bool>,
@@ -132,109 +140,54 @@ pub struct CreateKeyRequest {
     /// 1–3650.
     #[schema(minimum = 1, maximum = 3650)]
     pub rotation_period_in_days: Option<i64>,
-    /// For imported and HMAC keys, of which there are none yet; without meaning for the others.
+    /// Base64 of key material wrapped for the region's wrapping key; the key is then an imported one.
+    #[schema(schema_with = wrapped_schema)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import_key_material: Option<SecretText>,
+    /// `sha256` (default), `sha384` or `sha512`: of a key of type `hmac`, or of OAEP in the wrapping of an
+    /// imported key. Without meaning for others.
+    #[schema(schema_with = hash_schema)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_function: Option<String>,
-    /// For imported keys, of which there are none yet; without meaning for the others.
+    /// Whether an imported key may be rotated; `false` when absent. Without meaning for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_rotation: Option<bool>,
 }
 
-/// A key version in a request: `"3"`, `"v3"` or `3` (contract, section 14, 24). The empty text means the
-/// latest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-#[schema(value_type = String, pattern = "^v?[1-9][0-9]{0,8}$", examples("1"))]
-pub struct KeyVersionText(pub Option<i64>);
-
-impl Serialize for KeyVersionText {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Some(version) => serializer.collect_str(&version),
-            None => serializer.serialize_str(""),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for KeyVersionText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl de::Visitor<'_> for Text {
-            type Value = KeyVersionText;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a key version such as \"3\"")
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<KeyVersionText, E> {
-                i64::try_from(number)
-                    .map(|version| KeyVersionText(Some(version)))
-                    .map_err(|_| E::custom("not a key version"))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<KeyVersionText, E> {
-                let digits = text.strip_prefix('v').unwrap_or(text);
-                match digits.parse() {
-                    _ if text.is_empty() => Ok(KeyVersionText(None)),
-                    Ok(version) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                        Ok(KeyVersionText(Some(version)))
-                    }
-                    _ => Err(E::custom("not a key version")),
-                }
-            }
-        }
-
-        deserializer.deserialize_any(Text)
-    }
-}
-
-/// Encrypt a small plaintext.
-#[derive(Serialize, Deserialize, ToSchema)]
+/// A key's rotation settings; what is absent stays (contract, section 3.13).
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(examples(json!({"plaintext": "aHVudGVyMg=="})))]
-pub struct EncryptRequest {
-    /// Base64 of 1–65,535 bytes.
-    #[schema(schema_with = crate::secret::base64_schema)]
-    pub plaintext: SecretText,
-    /// The latest when absent.
-    #[serde(default)]
-    pub key_version: Option<KeyVersionText>,
-    /// Base64 of at most 1,024 bytes of additional data; decrypting needs the same.
-    #[schema(schema_with = crate::secret::context_schema)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<String>,
+pub struct SetRotationRequest {
+    /// On needs a period, here or from before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_rotation_enabled: Option<bool>,
+    /// 1–3650.
+    #[schema(minimum = 1, maximum = 3650)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation_period_in_days: Option<i64>,
 }
 
-/// What [`EncryptRequest`] gives.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+/// The public key for which a caller wraps the material of a key to import (contract, section 14, 22).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct EncryptResponse {
-    /// `thalassa:v<key version>:<base64>`.
-    pub ciphertext: String,
-    /// The version that sealed it, as text.
-    pub key_version: String,
+pub struct WrappingKeyResponse {
+    /// PEM of an RSA-4096 key.
+    pub public_key: String,
+    /// `RSA_AES_KEY_WRAP_SHA_256`.
+    pub algorithm: String,
 }
 
-/// Decrypt what encrypt gave.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(examples(json!({"ciphertext": "thalassa:v1:AAAA"})))]
-pub struct DecryptRequest {
-    /// As encrypt gave it.
-    pub ciphertext: String,
-    /// As given to encrypt.
-    #[schema(schema_with = crate::secret::context_schema)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<String>,
+fn key_type_schema() -> Object {
+    let pattern = "^(aes128-gcm96|aes256-gcm96|chacha20-poly1305|rsa-(2048|3072|4096)|\
+                   ecdsa-p(256|384|521)|ed25519|hmac(-sha(256|512))?)?$";
+    text(17).pattern(Some(pattern)).build()
 }
 
-/// What [`DecryptRequest`] gives.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DecryptResponse {
-    /// Base64 of the plaintext.
-    #[schema(value_type = String)]
-    pub plaintext: SecretText,
-    /// The version that had sealed it, as text.
-    pub key_version: String,
+fn wrapped_schema() -> Object {
+    text(8192).pattern(Some(BASE64)).build()
+}
+
+/// Names of hash functions, in every spelling that is read.
+pub(crate) fn hash_schema() -> Object {
+    text(8).pattern(Some("^[sS][hH][aA](2?-)?(256|384|512)$")).build()
 }

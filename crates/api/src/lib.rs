@@ -10,6 +10,7 @@ mod audit;
 mod error_body;
 mod identity;
 mod kms;
+mod kms_data;
 mod organisation;
 mod path;
 mod region;
@@ -23,8 +24,14 @@ pub use audit::{AuditContext, AuditEntry, AuditPage};
 pub use error_body::ErrorBody;
 pub use identity::{is_identity, slug_of};
 pub use kms::{
-    CreateKeyRequest, DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse,
-    KeyVersionText, KmsKey, KmsKeyVersion, KmsSummary, KmsSummaryRegion,
+    CreateKeyRequest, KmsKey, KmsKeyVersion, KmsSummary, KmsSummaryRegion, SetRotationRequest,
+    WrappingKeyResponse,
+};
+pub use kms_data::{
+    DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, ExportKeyRequest,
+    ExportKeyResponse, GenerateDataKeyRequest, GenerateDataKeyResponse, HmacRequest, HmacResponse,
+    KeyVersionText, PublicKeysResponse, RewrapRequest, SignRequest, SignResponse,
+    VerifyHmacRequest, VerifyRequest, VerifyResponse,
 };
 pub use organisation::{AppUser, Membership, Organisation};
 pub use path::{Directory, PATH_BYTES_MAX, PathError, SecretPath};

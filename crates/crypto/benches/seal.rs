@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p coffer-crypto` prints the table; `docs/performance.md` has one.
 
+#![expect(clippy::expect_used, reason = "a bench may stop")]
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use coffer_crypto::{Cipher, Context, Key, Purpose, SecretBytes};
 use divan::Bencher;
@@ -39,7 +41,8 @@ fn nonce() -> [u8; NONCE_LEN] {
 
 #[divan::bench(args = SIZES)]
 fn seal(bencher: Bencher, size: usize) {
-    let (key, plaintext) = (Key::new(Cipher::Aes256Gcm, &material()).expect("a key"), vec![7; size]);
+    let (key, plaintext) =
+        (Key::new(Cipher::Aes256Gcm, &material()).expect("a key"), vec![7; size]);
     bencher.counter(BytesCount::new(size)).bench(|| key.seal(&context(), &plaintext));
 }
 

@@ -27,6 +27,27 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// The name that stands in the context of wrapped material.
+    ///
+    /// INVARIANT: a name never changes, or nothing that was wrapped under it opens again.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aead(Cipher::Aes128Gcm) => "aes128-gcm96",
+            Self::Aead(Cipher::Aes256Gcm) => "aes256-gcm96",
+            Self::Aead(Cipher::ChaCha20Poly1305) => "chacha20-poly1305",
+            Self::Rsa(Modulus::Bits2048) => "rsa-2048",
+            Self::Rsa(Modulus::Bits3072) => "rsa-3072",
+            Self::Rsa(Modulus::Bits4096) => "rsa-4096",
+            Self::Ecdsa(Curve::P256) => "ecdsa-p256",
+            Self::Ecdsa(Curve::P384) => "ecdsa-p384",
+            Self::Ecdsa(Curve::P521) => "ecdsa-p521",
+            Self::Ed25519 => "ed25519",
+            Self::Hmac(Digest::Sha256) => "hmac-sha256",
+            Self::Hmac(Digest::Sha384) => "hmac-sha384",
+            Self::Hmac(Digest::Sha512) => "hmac-sha512",
+        }
+    }
+
     /// Fresh material. RSA takes up to a few seconds.
     pub fn generate(self) -> Result<SecretBytes, Refused> {
         match self {
@@ -57,11 +78,9 @@ impl Algorithm {
         Ok(match self {
             Self::Aead(cipher) => Ready::Aead(aead::Key::new(cipher, material)?),
             Self::Rsa(modulus) => Ready::Rsa(Box::new(RsaKey::new(modulus, material.expose())?)),
-            Self::Ecdsa(curve) => {
-                Ready::Ecdsa(Box::new(EcdsaKey::new(curve, material.expose())?))
-            }
+            Self::Ecdsa(curve) => Ready::Ecdsa(Box::new(EcdsaKey::new(curve, material.expose())?)),
             Self::Ed25519 => Ready::Ed25519(Box::new(Ed25519Key::new(material.expose())?)),
-            Self::Hmac(digest) => Ready::Hmac(MacKey::new(digest, material)?),
+            Self::Hmac(digest) => Ready::Hmac(Box::new(MacKey::new(digest, material)?)),
         })
     }
 }
@@ -77,7 +96,7 @@ pub enum Ready {
     /// For sign and verify.
     Ed25519(Box<Ed25519Key>),
     /// For tags.
-    Hmac(MacKey),
+    Hmac(Box<MacKey>),
 }
 
 impl Ready {

@@ -11,6 +11,8 @@ pub enum Purpose {
     Value,
     /// A caller's own plaintext, sealed by the KMS encrypt operation.
     KmsEncrypt,
+    /// A region's wrapping key under the root key.
+    WrappingKey,
 }
 
 impl Purpose {
@@ -20,6 +22,7 @@ impl Purpose {
             Self::DataKey => "coffer/1/data-key",
             Self::Value => "coffer/1/value",
             Self::KmsEncrypt => "coffer/1/kms-encrypt",
+            Self::WrappingKey => "coffer/1/wrapping-key",
         }
     }
 }
@@ -80,7 +83,13 @@ mod tests {
 
     #[test]
     fn purposes_never_share_a_context() {
-        let all = [Purpose::KeyMaterial, Purpose::DataKey, Purpose::Value, Purpose::KmsEncrypt];
+        let all = [
+            Purpose::KeyMaterial,
+            Purpose::DataKey,
+            Purpose::Value,
+            Purpose::KmsEncrypt,
+            Purpose::WrappingKey,
+        ];
         for (i, a) in all.iter().enumerate() {
             for b in all.iter().skip(i.saturating_add(1)) {
                 assert_ne!(Context::new(*a), Context::new(*b));

@@ -10,6 +10,7 @@
 //! | [`context`] | the additional data of every seal: length-prefixed, one purpose each |
 //! | [`aead`] | the three ciphers: generate, seal, open |
 //! | [`rsa`], [`ecdsa`], [`ed25519`] | key pairs: sign, verify; RSA also encrypts |
+//! | [`signature`] | one way to sign with each of them |
 //! | [`mac`] | HMAC |
 //! | [`digest`] | SHA-2, and a message by its digest |
 //! | [`algorithm`] | what a key is for: generate, make ready |
@@ -34,6 +35,7 @@ pub mod random;
 pub mod root;
 pub mod rsa;
 pub mod secret_bytes;
+pub mod signature;
 pub mod token;
 pub mod versioned;
 
@@ -43,6 +45,7 @@ pub use context::{Context, Purpose};
 pub use digest::{Digest, Message};
 pub use root::RootKey;
 pub use secret_bytes::SecretBytes;
+pub use signature::{Hashing, Scheme};
 pub use versioned::Versioned;
 
 /// The one failure of this crate. It says nothing on purpose: whether a key, a context, a tag or a length

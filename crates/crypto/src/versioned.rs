@@ -35,10 +35,9 @@ impl Versioned {
     pub fn parse_or_bare(text: &str, latest: i64) -> Result<Self, Refused> {
         match text.contains(':') {
             true => Self::parse(text),
-            false => Ok(Self {
-                key_version: latest,
-                bytes: STANDARD.decode(text).map_err(|_| Refused)?,
-            }),
+            false => {
+                Ok(Self { key_version: latest, bytes: STANDARD.decode(text).map_err(|_| Refused)? })
+            }
         }
     }
 }

@@ -14,6 +14,25 @@ pub const SETTINGS: &[(&str, &str)] = &[
         "addresses to serve HTTP on, an array of `address:port`; default [\"127.0.0.1:8200\"]",
     ),
     ("data", "folder of the store and of the root key; default \"coffer-data\""),
+    (
+        "root_keys",
+        "where root keys are kept: the first wraps, the others only unwrap; default one file",
+    ),
+    ("root_keys.custody", "`file`, `credential`, `descriptor` or `pkcs11`"),
+    (
+        "root_keys.file",
+        "file of the key (`pkcs11`: of the sealed key), from `data`; default \"root.key\"",
+    ),
+    ("root_keys.credential", "name of the service manager's credential"),
+    ("root_keys.descriptor", "number of the open file descriptor"),
+    ("root_keys.module", "PKCS#11 module, a shared library"),
+    ("root_keys.token", "label of the token"),
+    (
+        "root_keys.pin_file",
+        "file of the token's user PIN, from `data`, readable by its owner alone",
+    ),
+    ("root_keys.key", "label of the sealing key in the token; default \"coffer-root\""),
+    ("memory_lock", "keep memory out of swap: \"try\", \"require\" or \"off\"; default \"try\""),
     ("trusted_proxies", "CIDRs whose X-Forwarded-For and X-Real-IP are believed; default none"),
     ("regions", "the regions of this server, at least one"),
     ("regions.slug", "name in URLs, for example \"nl-01\""),
@@ -36,9 +55,64 @@ pub const SETTINGS: &[(&str, &str)] = &[
 pub struct Config {
     pub listen: Vec<SocketAddr>,
     pub data: PathBuf,
+    /// The first wraps, the others only unwrap.
+    pub root_keys: Vec<RootKeyConfig>,
+    pub memory_lock: MemoryLock,
     pub trusted_proxies: Vec<IpNet>,
     pub regions: Vec<RegionConfig>,
     pub limits: Limits,
+}
+
+/// Where a root key is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "custody", rename_all = "lowercase")]
+pub enum RootKeyConfig {
+    File {
+        #[serde(default = "root_key_file")]
+        file: PathBuf,
+    },
+    Credential {
+        credential: String,
+        /// The service manager's folder, from the environment.
+        #[serde(skip)]
+        folder: Option<PathBuf>,
+    },
+    Descriptor {
+        descriptor: u32,
+    },
+    Pkcs11(Pkcs11Config),
+}
+
+/// A token and its key that seals a root key.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Pkcs11Config {
+    pub module: PathBuf,
+    pub token: String,
+    pub pin_file: PathBuf,
+    #[serde(default = "sealing_key")]
+    pub key: String,
+    #[serde(default = "root_key_file")]
+    pub file: PathBuf,
+}
+
+/// Whether memory must stay out of swap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryLock {
+    /// As far as the system allows; told when it does not.
+    #[default]
+    Try,
+    /// No start without.
+    Require,
+    Off,
+}
+
+fn root_key_file() -> PathBuf {
+    PathBuf::from("root.key")
+}
+
+fn sealing_key() -> String {
+    "coffer-root".to_owned()
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -81,6 +155,8 @@ impl Default for Config {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8200))],
             data: PathBuf::from("coffer-data"),
+            root_keys: vec![RootKeyConfig::File { file: root_key_file() }],
+            memory_lock: MemoryLock::default(),
             trusted_proxies: Vec::new(),
             regions: Vec::new(),
             limits: Limits::default(),
@@ -105,7 +181,18 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self> {
         let table: toml::Table = text.parse()?;
         check_names("", &table)?;
-        let config: Self = table.try_into()?;
+        let mut config: Self = table.try_into()?;
+        ensure!(!config.root_keys.is_empty(), "`root_keys` needs at least one [[root_keys]]");
+        for root_key in &mut config.root_keys {
+            match root_key {
+                #[expect(clippy::disallowed_methods, reason = "the service manager's own way")]
+                RootKeyConfig::Credential { folder, .. } => {
+                    *folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+                }
+                RootKeyConfig::Pkcs11(token) => token.pin_file = config.data.join(&token.pin_file),
+                RootKeyConfig::File { .. } | RootKeyConfig::Descriptor { .. } => {}
+            }
+        }
         ensure!(!config.listen.is_empty(), "`listen` needs at least one address");
         ensure!(
             !config.regions.is_empty(),

@@ -1,4 +1,7 @@
-//! Where the root key is kept: a file that only its owner can read.
+//! Where root keys are kept: a file, a credential of the service manager, a PKCS#11 token.
+
+mod files;
+mod token;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -8,6 +11,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use coffer_crypto::RootKey;
 use zeroize::Zeroizing;
+
+use crate::config::{Config, RootKeyConfig};
 
 /// What to do when there is no root key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,33 +32,89 @@ pub fn prepare_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads `root.key` in the data folder.
+/// A place that keeps a root key.
+pub struct Custody {
+    /// The place for people, with nothing secret in it.
+    pub place: String,
+    /// Reads the key's text, if there is one.
+    read: Box<dyn Fn() -> Result<Option<Zeroizing<String>>>>,
+    /// Keeps a new key's text, where the place can; never in place of another one.
+    keep: Option<Keep>,
+}
+
+type Keep = Box<dyn Fn(&str) -> Result<()>>;
+
+impl Custody {
+    /// The custody that the configuration names.
+    pub fn new(config: &RootKeyConfig, data: &Path) -> Self {
+        match config {
+            RootKeyConfig::File { file } => files::file(&data.join(file)),
+            RootKeyConfig::Credential { credential, folder } => {
+                files::credential(folder.as_deref(), credential)
+            }
+            RootKeyConfig::Descriptor { descriptor } => files::descriptor(*descriptor),
+            RootKeyConfig::Pkcs11(token) => token::custody(token, &data.join(&token.file)),
+        }
+    }
+
+    /// The root key, if there is one.
+    pub fn find(&self) -> Result<Option<RootKey>> {
+        let text = (self.read)().with_context(|| self.place.clone())?;
+        let key = text.map(|text| RootKey::parse(&text));
+        key.transpose().with_context(|| format!("{} holds no root key", self.place))
+    }
+
+    /// Makes a root key there, and reads it back.
+    pub fn make(&self) -> Result<RootKey> {
+        let Some(keep) = &self.keep else {
+            bail!("{} holds no root key, and cannot be given one from here", self.place);
+        };
+        let text = RootKey::generate_text().context("no randomness")?;
+        keep(&text).with_context(|| self.place.clone())?;
+        self.find()?.with_context(|| format!("{} has lost its new root key", self.place))
+    }
+}
+
+/// Every root key of the configuration, the wrapping one first.
 ///
 /// SECURITY: a store without its root key is never given a new one: that would be data loss made quiet.
-pub fn root_key(folder: &Path, missing: WhenMissing) -> Result<RootKey> {
-    let file = folder.join("root.key");
-    let text = match fs::read_to_string(&file) {
-        Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            if folder.join("coffer.db").exists() {
-                bail!(
-                    "{} is missing, but the store is there; put the root key back",
-                    file.display()
-                );
+pub fn root_keys(config: &Config, missing: WhenMissing) -> Result<(RootKey, Vec<RootKey>)> {
+    let mut keys = Vec::new();
+    for root_key in &config.root_keys {
+        let custody = Custody::new(root_key, &config.data);
+        keys.push(match custody.find()? {
+            Some(key) => key,
+            None if config.data.join("coffer.db").exists() => bail!(
+                "{} is missing, but the store is there; put the root key back, or make a further one \
+                 with `cofferd root-key`",
+                custody.place
+            ),
+            None if missing == WhenMissing::Refuse => {
+                bail!("{} is missing; make a store with `cofferd bootstrap`", custody.place)
             }
-            if missing == WhenMissing::Refuse {
-                bail!("{} is missing; make a store with `cofferd bootstrap`", file.display());
-            }
-            let text = RootKey::generate_text().context("no randomness")?;
-            // SECURITY: never in place of a key that has appeared since.
-            write_private(&file, text.as_bytes(), WhenThere::Refuse)?;
-            text
-        }
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-    };
-    let rights = fs::metadata(&file)?.permissions().mode();
-    ensure!(rights & 0o077 == 0, "{} can be read by others; chmod 600 it", file.display());
-    RootKey::parse(&text).with_context(|| format!("{} holds no root key", file.display()))
+            None => custody.make()?,
+        });
+    }
+    let mut keys = keys.into_iter();
+    let first = keys.next().context("`root_keys` is empty")?;
+    Ok((first, keys.collect()))
+}
+
+/// Makes what is missing of the configured root keys, beside one at least that is there: place, fingerprint
+/// and whether it is new.
+pub fn complete_root_keys(config: &Config) -> Result<Vec<(String, String, bool)>> {
+    let all: Vec<_> = config.root_keys.iter().map(|key| Custody::new(key, &config.data)).collect();
+    let found = all.iter().map(Custody::find).collect::<Result<Vec<_>>>()?;
+    ensure!(
+        found.iter().any(Option::is_some) || !config.data.join("coffer.db").exists(),
+        "no root key of the store is there; put one back before a further one is made"
+    );
+    let completed = all.iter().zip(found).map(|(custody, key)| {
+        let is_new = key.is_none();
+        let key = key.map_or_else(|| custody.make(), Ok)?;
+        Ok((custody.place.clone(), key.fingerprint().to_owned(), is_new))
+    });
+    completed.collect()
 }
 
 /// What to do with a file that is there already.

@@ -20,6 +20,7 @@ use crate::model::action::{Action, Audience, Feature, Refusal, Resource};
 use crate::model::caller::{Arrival, Call, Caller, Principal, Standing};
 use crate::model::decide::{Target, allows};
 use crate::model::identity::Region;
+use crate::model::key::Key;
 use crate::store::Tx;
 
 pub use pages::{Page, PageBounds, Pages, pages};
@@ -58,18 +59,39 @@ pub struct Scope {
     pub project: String,
     /// The secret's path or the key's identity, as it was authorised.
     pub subject: String,
+    /// The key as it was when the call was admitted. It may have changed since.
+    pub key: Option<Arc<Key>>,
 }
 
 /// Passes a mutation: its changes and its record commit together, or neither does.
-#[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub async fn write<T, F>(app: &App, call: &Call, ask: Ask, operate: F) -> Result<T>
 where
     T: Send + 'static,
     F: AsyncFn(&mut Tx, &Scope) -> Result<T> + Send + 'static,
 {
+    let nothing = |_| std::future::ready(Ok(()));
+    write_prepared(app, call, ask, nothing, async move |tx, scope, ()| operate(tx, scope).await)
+        .await
+}
+
+/// As [`write`], with slow work that is done once the call is admitted and before the transaction begins.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn write_prepared<P, R, T, F>(
+    app: &App,
+    call: &Call,
+    ask: Ask,
+    prepare: impl FnOnce(Scope) -> R,
+    operate: F,
+) -> Result<T>
+where
+    P: Send + 'static,
+    R: Future<Output = Result<P>>,
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx, &Scope, &P) -> Result<T> + Send + 'static,
+{
     let mut record = Record::begin(app, call, &ask);
-    let scope = match admit(app, call, ask, &mut record).await {
-        Ok(scope) => scope,
+    let (scope, prepared) = match enter(app, call, ask, &mut record, prepare).await {
+        Ok(entered) => entered,
         Err(refusal) => return record.end(app, Err(refusal), Vec::new()).await,
     };
     let organisation = scope.organisation.clone();
@@ -77,7 +99,7 @@ where
     let done = app
         .store
         .write(&organisation, async move |tx| {
-            let outcome = operate(tx, &scope).await;
+            let outcome = operate(tx, &scope, &prepared).await;
             let notes = tx.take_notes();
             if outcome.is_err() {
                 tx.undo().await?;
@@ -94,20 +116,39 @@ where
 }
 
 /// Passes a read: the answer waits until its record is durable.
-#[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub async fn read<T, F>(app: &App, call: &Call, ask: Ask, operate: F) -> Result<T>
 where
     T: Send + 'static,
     F: AsyncFn(&mut Tx, &Scope) -> Result<T> + Send + 'static,
 {
+    let nothing = |_| std::future::ready(Ok(()));
+    read_prepared(app, call, ask, nothing, async move |tx, scope, ()| operate(tx, scope).await)
+        .await
+}
+
+/// As [`read`], with work ahead of it as in [`write_prepared`].
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn read_prepared<P, R, T, F>(
+    app: &App,
+    call: &Call,
+    ask: Ask,
+    prepare: impl FnOnce(Scope) -> R,
+    operate: F,
+) -> Result<T>
+where
+    P: Send + 'static,
+    R: Future<Output = Result<P>>,
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx, &Scope, &P) -> Result<T> + Send + 'static,
+{
     let mut record = Record::begin(app, call, &ask);
-    let scope = match admit(app, call, ask, &mut record).await {
-        Ok(scope) => scope,
+    let (scope, prepared) = match enter(app, call, ask, &mut record, prepare).await {
+        Ok(entered) => entered,
         Err(refusal) => return record.end(app, Err(refusal), Vec::new()).await,
     };
     let organisation = scope.organisation.clone();
     let look = async move |tx: &mut Tx| {
-        let outcome = operate(tx, &scope).await;
+        let outcome = operate(tx, &scope, &prepared).await;
         Ok((outcome, tx.take_notes()))
     };
     let done = match record.action {
@@ -116,6 +157,19 @@ where
     };
     let (outcome, notes) = done.unwrap_or_else(|failure| (Err(failure), Vec::new()));
     record.end(app, outcome, notes).await
+}
+
+/// Admits a call and does what is to be done ahead of its transaction.
+async fn enter<P, R: Future<Output = Result<P>>>(
+    app: &App,
+    call: &Call,
+    ask: Ask,
+    record: &mut Record,
+    prepare: impl FnOnce(Scope) -> R,
+) -> Result<(Scope, P)> {
+    let scope = admit(app, call, ask, record).await?;
+    let prepared = prepare(scope.clone()).await?;
+    Ok((scope, prepared))
 }
 
 /// The order of checks of section 2.10, up to and including IAM. The record learns on the way what the
@@ -130,6 +184,7 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
         region: None,
         project: String::new(),
         subject: String::new(),
+        key: None,
     };
     record.is_by(&scope.caller);
     if let Some(flaw) = &call.flaw {
@@ -169,7 +224,12 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
         Subject::None | Subject::Within(_) => None,
         Subject::New(id) => Some(id),
         Subject::Secret(path) => Some(path?.as_str().to_owned()),
-        Subject::Key(reference) => Some(find_key(app, &scope, reference).await?),
+        Subject::Key(reference) => {
+            let key = find_key(app, &scope, reference).await?;
+            let id = key.id.clone();
+            scope.key = Some(Arc::new(key));
+            Some(id)
+        }
     };
     if let Some(subject) = &subject {
         record.subject.clone_from(subject);
@@ -180,13 +240,13 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
     }
 }
 
-/// The identity of a key: grants name keys by it, callers also by slug.
+/// The key by its identity or slug: grants name keys by identity alone.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-async fn find_key(app: &App, scope: &Scope, reference: String) -> Result<String> {
+async fn find_key(app: &App, scope: &Scope, reference: String) -> Result<Key> {
     let (region, project) = (scope.region_id().to_owned(), scope.project.clone());
     let read = async move |tx: &mut Tx| tx.find_key(&region, &project, &reference).await;
     let key = app.store.read(&scope.organisation, read).await?;
-    Ok(key.ok_or(Error::not_found("key"))?.id)
+    key.ok_or(Error::not_found("key"))
 }
 
 fn feature_off(feature: Feature, asked_for: Resource) -> Error {

@@ -6,16 +6,18 @@
 //! | [`model`] | nouns and rules, pure |
 //! | [`store`] | rows, and the only SQL |
 //! | [`keyring`] | root key → key version → data key → value |
+//! | [`budget`] | leave to seal, counted |
 //! | [`directory`] | token → caller with compiled grants, in memory |
 //! | [`auth`] | who is calling |
 //! | [`secrets`], [`kms`], [`iam`], [`audit`], [`platform`] | operations |
 //! | [`http`] | HTTP in, HTTP out |
 //! | [`jobs`] | work by the clock |
-//! | [`app`], [`config`], [`clock`], [`error`], [`custody`], [`dev`] | what requests share, settings, time, failures, root key, first start |
+//! | [`app`], [`config`], [`clock`], [`error`], [`custody`], [`dev`], [`memory`] | what requests share, settings, time, failures, root keys, first start, memory |
 
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod budget;
 pub mod clock;
 pub mod config;
 pub mod custody;
@@ -28,6 +30,7 @@ pub mod iam;
 pub mod jobs;
 pub mod keyring;
 pub mod kms;
+pub mod memory;
 pub mod model;
 pub mod platform;
 pub mod secrets;
@@ -57,10 +60,10 @@ pub async fn open(config: Config, missing: WhenMissing) -> anyhow::Result<Arc<Ap
             config.data.display()
         );
     }
-    let root = custody::root_key(&config.data, missing)?;
+    let (first, others) = custody::root_keys(&config, missing)?;
     let store = Store::open(&config.data, lock)?;
-    let app = App::new(store, Keyring::new(root), Clock::System, config);
-    platform::check_root_key(&app).await?;
+    let app = App::new(store, Keyring::new(first, others), Clock::System, config);
+    platform::root_keys::check(&app).await?;
     platform::configure_regions(&app, &app.config.regions).await?;
     Ok(app)
 }

@@ -3,13 +3,15 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use coffer_server::app::App;
 use coffer_server::config::Config;
 use coffer_server::custody::WhenMissing;
 use coffer_server::platform::{self, Founding};
-use coffer_server::{dev, open, serve};
+use coffer_server::{custody, dev, memory, open, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -62,6 +64,12 @@ enum Command {
         #[arg(long)]
         organisation: String,
     },
+    /// Make the root keys that the settings name and that are not there yet, and print the fingerprint of each.
+    RootKey {
+        /// TOML file with the settings.
+        #[arg(long)]
+        config: PathBuf,
+    },
 }
 
 impl Command {
@@ -69,13 +77,15 @@ impl Command {
     fn missing(&self) -> WhenMissing {
         match self {
             Self::Dev { .. } | Self::Bootstrap { .. } => WhenMissing::Make,
-            Self::Serve { .. } | Self::OwnerToken { .. } => WhenMissing::Refuse,
+            Self::Serve { .. } | Self::OwnerToken { .. } | Self::RootKey { .. } => {
+                WhenMissing::Refuse
+            }
         }
     }
 }
 
 fn main() -> Result<()> {
-    forbid_core_dumps()?;
+    memory::forbid_core_dumps()?;
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(Arguments::parse().command))
@@ -85,7 +95,7 @@ async fn run(command: Command) -> Result<()> {
     let missing = command.missing();
     match command {
         Command::Dev { listen, data } => {
-            let app = open(Config::dev(listen, data.clone()), missing).await?;
+            let app = open_to_serve(Config::dev(listen, data.clone()), missing).await?;
             let listeners = listen_on(&app.config.listen).await?;
             let listening = listeners.first().context("no listener")?.local_addr()?;
             dev::prepare(&app, &data, listening).await?;
@@ -95,7 +105,7 @@ async fn run(command: Command) -> Result<()> {
             serve(app, listeners, stop).await;
         }
         Command::Serve { config } => {
-            let app = open(Config::load(&config)?, missing).await?;
+            let app = open_to_serve(Config::load(&config)?, missing).await?;
             let listeners = listen_on(&app.config.listen).await?;
             let stop = asked_to_stop()?;
             for listener in &listeners {
@@ -121,8 +131,21 @@ async fn run(command: Command) -> Result<()> {
             app.store.close();
             say(&format!("token {}\n", token.as_str()))?;
         }
+        Command::RootKey { config } => {
+            for (place, fingerprint, is_new) in
+                custody::complete_root_keys(&Config::load(&config)?)?
+            {
+                let state = if is_new { "made" } else { "there" };
+                say(&format!("root key {fingerprint} {state}: {place}\n"))?;
+            }
+        }
     }
     Ok(())
+}
+
+async fn open_to_serve(config: Config, missing: WhenMissing) -> Result<Arc<App>> {
+    memory::keep_out_of_swap(config.memory_lock)?;
+    open(config, missing).await
 }
 
 async fn listen_on(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
@@ -144,14 +167,6 @@ fn asked_to_stop() -> Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-/// SECURITY: key material must not end up in a core file, nor be readable by a debugger of the same user.
-fn forbid_core_dumps() -> Result<()> {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    Ok(())
 }
 
 fn say(text: &str) -> Result<()> {

@@ -1,12 +1,13 @@
-//! Keys.
+//! Keys: made, listed, governed.
+
+pub mod data;
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Uri};
 use coffer_api::{
-    CreateKeyRequest, DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, KmsKey,
-    KmsSummary, KmsSummaryRegion, SecretText,
+    CreateKeyRequest, KmsKey, KmsSummary, KmsSummaryRegion, SetRotationRequest, WrappingKeyResponse,
 };
 
 use super::body::JsonBody;
@@ -157,6 +158,40 @@ pub async fn rotate(
     show(Action::RotateKey, done)
 }
 
+/// Change when a key is rotated by the clock
+///
+/// What is absent stays as it is; `{}` changes nothing.
+#[utoipa::path(patch, path = "/v1/kms/{region}/keys/{key}/rotation", tag = "KMS",
+    request_body = SetRotationRequest, responses((status = 200, body = KmsKey)))]
+pub async fn set_rotation(
+    State(app): State<Arc<App>>,
+    Authenticated(call): Authenticated,
+    Segment(region): Segment<2>,
+    Segment(key): Segment<4>,
+    request: Request,
+) -> Reply {
+    let precondition = precondition(request.headers());
+    let body = read_body(&app, request).await.parse::<SetRotationRequest>();
+    let named = Named { region, key };
+    let done = kms::rotate::set_rotation(&app, &call, named, body, precondition).await;
+    show(Action::SetRotation, done)
+}
+
+/// The public key that wraps key material for import
+#[utoipa::path(get, path = "/v1/kms/{region}/wrapping-key", tag = "KMS",
+    responses((status = 200, body = WrappingKeyResponse)))]
+pub async fn wrapping_key(
+    State(app): State<Arc<App>>,
+    Authenticated(call): Authenticated,
+    Segment(region): Segment<2>,
+) -> Reply {
+    let found = kms::material::wrapping_key(&app, &call, region).await;
+    reply::of(Action::ReadWrappingKey, found, |public_key| WrappingKeyResponse {
+        public_key,
+        algorithm: "RSA_AES_KEY_WRAP_SHA_256".to_owned(),
+    })
+}
+
 /// Disable a key
 #[utoipa::path(post, path = "/v1/kms/{region}/keys/{key}/disable", tag = "KMS",
     responses((status = 200, body = KmsKey)))]
@@ -184,42 +219,6 @@ pub async fn enable(
 ) -> Reply {
     let done = kms::state::enable(&app, &call, Named { region, key }, precondition(&headers)).await;
     show(Action::EnableKey, done)
-}
-
-/// Encrypt a small plaintext
-#[utoipa::path(post, path = "/v1/kms/{region}/keys/{key}/encrypt", tag = "KMS",
-    request_body = EncryptRequest, responses((status = 200, body = EncryptResponse)))]
-pub async fn encrypt(
-    State(app): State<Arc<App>>,
-    Authenticated(call): Authenticated,
-    Segment(region): Segment<2>,
-    Segment(key): Segment<4>,
-    request: Request,
-) -> Reply {
-    let body = read_body(&app, request).await.parse::<EncryptRequest>();
-    let sealed = kms::data::encrypt(&app, &call, Named { region, key }, body).await;
-    reply::of(Action::Encrypt, sealed, |ciphertext| EncryptResponse {
-        ciphertext: ciphertext.to_string(),
-        key_version: ciphertext.key_version.to_string(),
-    })
-}
-
-/// Decrypt what encrypt gave
-#[utoipa::path(post, path = "/v1/kms/{region}/keys/{key}/decrypt", tag = "KMS",
-    request_body = DecryptRequest, responses((status = 200, body = DecryptResponse)))]
-pub async fn decrypt(
-    State(app): State<Arc<App>>,
-    Authenticated(call): Authenticated,
-    Segment(region): Segment<2>,
-    Segment(key): Segment<4>,
-    request: Request,
-) -> Reply {
-    let body = read_body(&app, request).await.parse::<DecryptRequest>();
-    let opened = kms::data::decrypt(&app, &call, Named { region, key }, body).await;
-    reply::of(Action::Decrypt, opened, |(plaintext, version)| DecryptResponse {
-        plaintext: SecretText::encode(plaintext.expose()),
-        key_version: version.to_string(),
-    })
 }
 
 pub async fn read_body(app: &App, request: Request) -> JsonBody {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Uri};
-use axum::routing::{MethodRouter, any, delete, get, post};
+use axum::routing::{MethodRouter, any, delete, get, patch, post};
 use futures_util::FutureExt;
 use tower::ServiceExt;
 
@@ -45,6 +45,7 @@ macro_rules! routes {
     };
     (@ GET $handler:path) => { get($handler) };
     (@ POST $handler:path) => { post($handler) };
+    (@ PATCH $handler:path) => { patch($handler) };
     (@ DELETE $handler:path) => { delete($handler) };
     (@ ANY $handler:path) => { any($handler) };
 }
@@ -66,14 +67,24 @@ routes! {
     GET    "/v1/kms/summary"                               => kms::summary;
     GET    "/v1/kms/{region}/keys"                         => kms::list;
     POST   "/v1/kms/{region}/keys"                         => kms::create;
+    GET    "/v1/kms/{region}/wrapping-key"                 => kms::wrapping_key;
     GET    "/v1/kms/{region}/keys/{key}"                   => kms::read;
     DELETE "/v1/kms/{region}/keys/{key}"                   => kms::schedule_deletion;
     DELETE "/v1/kms/{region}/keys/{key}/cancel-deletion"   => kms::cancel_deletion;
+    PATCH  "/v1/kms/{region}/keys/{key}/rotation"          => kms::set_rotation;
     POST   "/v1/kms/{region}/keys/{key}/rotate"            => kms::rotate;
     POST   "/v1/kms/{region}/keys/{key}/disable"           => kms::disable;
     POST   "/v1/kms/{region}/keys/{key}/enable"            => kms::enable;
-    POST   "/v1/kms/{region}/keys/{key}/encrypt"           => kms::encrypt;
-    POST   "/v1/kms/{region}/keys/{key}/decrypt"           => kms::decrypt;
+    POST   "/v1/kms/{region}/keys/{key}/encrypt"           => kms::data::encrypt;
+    POST   "/v1/kms/{region}/keys/{key}/decrypt"           => kms::data::decrypt;
+    POST   "/v1/kms/{region}/keys/{key}/generate-data-key" => kms::data::generate_data_key;
+    POST   "/v1/kms/{region}/keys/{key}/rewrap"            => kms::data::rewrap;
+    POST   "/v1/kms/{region}/keys/{key}/sign"              => kms::data::sign;
+    POST   "/v1/kms/{region}/keys/{key}/verify"            => kms::data::verify;
+    POST   "/v1/kms/{region}/keys/{key}/hmac"              => kms::data::hmac;
+    POST   "/v1/kms/{region}/keys/{key}/verify-hmac"       => kms::data::verify_hmac;
+    GET    "/v1/kms/{region}/keys/{key}/public-key"        => kms::data::public_key;
+    POST   "/v1/kms/{region}/keys/{key}/export"            => kms::data::export;
 
     GET    "/v1/audit"                                     => audit::search;
 }

@@ -11,11 +11,12 @@ use crate::app::App;
 use crate::error::Result;
 use crate::gate;
 use crate::kms;
+use crate::platform;
 
 /// Starts the work that goes on until `stop` changes; ends with the last flush.
 #[expect(clippy::disallowed_methods, reason = "this is where background work is started")]
 pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
-    let hourly = tokio::spawn(rotate_hourly(app.clone()));
+    let hourly = tokio::spawn(work_hourly(app.clone()));
     tokio::spawn(async move {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         loop {
@@ -36,12 +37,19 @@ pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
     })
 }
 
-async fn rotate_hourly(app: Arc<App>) {
+/// At start, then every hour. What is not finished now is found again then.
+async fn work_hourly(app: Arc<App>) {
     let mut hour = tokio::time::interval(Duration::from_secs(3600));
     loop {
         hour.tick().await;
+        if let Err(error) = platform::root_keys::rewrap(&app).await {
+            tracing::warn!(cause = error.cause(), "the root key is not replaced yet");
+        }
         if let Err(error) = kms::rotate::rotate_due(&app).await {
             tracing::warn!(cause = error.cause(), "keys are not rotated yet");
+        }
+        if let Err(error) = kms::purge::purge_due(&app).await {
+            tracing::warn!(cause = error.cause(), "keys are not purged yet");
         }
     }
 }

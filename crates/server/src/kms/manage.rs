@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use coffer_api::CreateKeyRequest;
+use coffer_api::{CreateKeyRequest, SecretText};
+use coffer_crypto::{Algorithm, Digest};
 
-use super::{Named, View, unfilled, view};
+use super::material::find_wrapping_key;
+use super::rotate::check_rotation;
+use super::sign::named_digest;
+use super::{Named, View, decode, generate, version_name, view};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Ask, Page, PageBounds, Pages, Scope, Subject};
+use crate::keyring::Fresh;
 use crate::model::action::{Action, Feature};
 use crate::model::caller::{Call, Standing};
 use crate::model::decide::{Target, allows};
 use crate::model::identity::Region;
-use crate::model::key::{Key, KeyFilter, KeyStatus, KeyType};
+use crate::model::key::{Key, KeyFilter, KeyStatus, KeyType, Use};
 use crate::model::limits;
 use crate::model::precondition::Precondition;
 use crate::store::{NewKey, Tx};
@@ -61,17 +66,41 @@ pub async fn create(
     // The identity is chosen first, so that the record of the creation names the key.
     let id = app.clock.fresh_id("kms-")?;
     let ask = Ask { action: Action::CreateKey, region: Some(region), subject: Subject::New(id) };
-    let shared = app.clone();
-    gate::write(app, call, ask, async move |tx, scope| {
-        let body = body.as_ref().map_err(Clone::clone)?;
-        let key = new_key(body, &scope.subject, &scope.project, shared.clock.now())?;
-        let mut version = unfilled(scope, &key, 1);
-        shared.keyring.mint(&mut version)?;
-        let new = NewKey { region: scope.region_id(), key: &key, material: &version.material };
-        tx.insert_key(&new).await?;
+    let (ahead, shared) = (app.clone(), app.clone());
+    let prepare = async move |scope: Scope| {
+        let body = body?;
+        let key = new_key(&body, &scope.subject, &scope.project, ahead.clock.now())?;
+        let fresh = match &body.import_key_material {
+            Some(blob) => import(&ahead, &scope, &key, blob, &body.hash_function).await?,
+            None => generate(&ahead, key.algorithm()).await?,
+        };
+        Ok((key, fresh))
+    };
+    gate::write_prepared(app, call, ask, prepare, async move |tx, scope, (key, fresh)| {
+        let material = shared.keyring.wrap_fresh(&version_name(scope, key, 1), fresh)?;
+        tx.insert_key(&NewKey { region: scope.region_id(), key, material: &material }).await?;
         view(tx, scope).await
     })
     .await
+}
+
+/// Opens material that the caller has wrapped for the region's wrapping key.
+async fn import(
+    app: &Arc<App>,
+    scope: &Scope,
+    key: &Key,
+    blob: &SecretText,
+    hash_function: &Option<String>,
+) -> Result<Fresh> {
+    key.key_type.check(Use::Import)?;
+    let blob = decode(blob, "importKeyMaterial", limits::BODY_BYTES_MAX)?;
+    let digest = named_digest("hashFunction", hash_function.as_deref())?;
+    let digest = digest.unwrap_or(Digest::Sha256);
+    let region = scope.region_id().to_owned();
+    let wrapping = find_wrapping_key(app, &region).await?;
+    let (keyring, algorithm) = (app.keyring.clone(), key.algorithm());
+    let opened = move || keyring.import(algorithm, digest, (&region, &wrapping), blob.expose());
+    app.slow.run(opened).await
 }
 
 /// Checks a new key against section 3.5.
@@ -80,16 +109,6 @@ fn new_key(body: &CreateKeyRequest, id: &str, project: &str, now: i64) -> Result
     let description = body.description.clone().unwrap_or_default();
     let labels = body.labels.clone().unwrap_or_default();
     let annotations = body.annotations.clone().unwrap_or_default();
-    if name.is_empty() || name.chars().count() > limits::KEY_NAME_CHARS_MAX {
-        return Err(Error::invalid("name", "must have 1 to 255 characters"));
-    }
-    let slug = coffer_api::slug_of(name);
-    if slug.is_empty() {
-        return Err(Error::invalid("name", "needs at least one letter or digit"));
-    }
-    if coffer_api::is_identity(&slug) {
-        return Err(Error::invalid("name", "reads as an identity"));
-    }
     limits::check_description(&description)?;
     limits::check_labels(&labels)?;
     limits::check_annotations(&annotations)?;
@@ -100,28 +119,22 @@ fn new_key(body: &CreateKeyRequest, id: &str, project: &str, now: i64) -> Result
             Error::invalid("keyType", format!("must be one of {}", known.join(", ")))
         })?,
     };
-    let rotation_enabled = body.key_rotation_enabled.unwrap_or_default();
-    match body.rotation_period_in_days {
-        Some(days) if !(1..=limits::ROTATION_DAYS_MAX).contains(&days) => {
-            return Err(Error::invalid("rotationPeriodInDays", "must be 1 to 3650"));
-        }
-        None if rotation_enabled => {
-            return Err(Error::invalid("rotationPeriodInDays", "is needed when rotation is on"));
-        }
-        _ => {}
-    }
-    Ok(Key {
+    let imported = body.import_key_material.is_some();
+    let key = Key {
         id: id.to_owned(),
         project: project.to_owned(),
+        slug: new_slug(name)?,
         name: name.to_owned(),
-        slug,
         description,
         labels,
         annotations,
         key_type,
+        digest: new_digest(key_type, body.hash_function.as_deref())?,
         status: KeyStatus::Active,
         export_allowed: body.export_allowed.unwrap_or_default(),
-        rotation_enabled,
+        imported,
+        allow_rotation: imported && body.allow_rotation.unwrap_or_default(),
+        rotation_enabled: body.key_rotation_enabled.unwrap_or_default(),
         rotation_period_days: body.rotation_period_in_days,
         latest_version: 1,
         min_decryption_version: 1,
@@ -129,7 +142,36 @@ fn new_key(body: &CreateKeyRequest, id: &str, project: &str, now: i64) -> Result
         created_at: now,
         updated_at: now,
         object_version: 1,
-    })
+    };
+    check_rotation(&key)?;
+    Ok(key)
+}
+
+fn new_slug(name: &str) -> Result<String> {
+    if name.is_empty() || name.chars().count() > limits::KEY_NAME_CHARS_MAX {
+        return Err(Error::invalid("name", "must have 1 to 255 characters"));
+    }
+    let slug = coffer_api::slug_of(name);
+    if slug.is_empty() {
+        return Err(Error::invalid("name", "needs at least one letter or digit"));
+    }
+    match coffer_api::is_identity(&slug) {
+        true => Err(Error::invalid("name", "reads as an identity")),
+        false => Ok(slug),
+    }
+}
+
+/// The hash of an HMAC key: the type's own, or for `hmac` the one that is named.
+fn new_digest(key_type: KeyType, hash_function: Option<&str>) -> Result<Option<Digest>> {
+    let named = named_digest("hashFunction", hash_function)?;
+    let Algorithm::Hmac(own) = key_type.algorithm(named) else { return Ok(None) };
+    match named {
+        Some(named) if named != own => {
+            let why = format!("a key of type `{}` uses {}", key_type.word(), own.word());
+            Err(Error::invalid("hashFunction", why))
+        }
+        _ => Ok(Some(own)),
+    }
 }
 
 /// A page of keys, as it was asked for.

@@ -1,14 +1,25 @@
 //! Operations on keys. Each is one function that passes the gate once.
 
 pub mod data;
+pub mod mac;
 pub mod manage;
+pub mod material;
+pub mod purge;
 pub mod rotate;
+pub mod sign;
 pub mod state;
 
+use std::sync::Arc;
+
+use coffer_api::{KeyVersionText, SecretText};
+use coffer_crypto::{Algorithm, SecretBytes};
+
+use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{Ask, Scope, Subject};
+use crate::keyring::Fresh;
 use crate::model::action::Action;
-use crate::model::key::{Key, KeyVersion, WrappedKey};
+use crate::model::key::{Key, KeyVersion, VersionName, WrappedKey};
 use crate::store::Tx;
 
 /// A key as an answer shows it.
@@ -45,15 +56,75 @@ async fn view(tx: &mut Tx, scope: &Scope) -> Result<View> {
     Ok(View { key, versions })
 }
 
-/// A version of a key, its material still to be filled in.
-fn unfilled(scope: &Scope, key: &Key, version: i64) -> WrappedKey {
-    WrappedKey {
+/// The name of a version of the key.
+fn version_name(scope: &Scope, key: &Key, version: i64) -> VersionName {
+    VersionName {
         organisation: scope.organisation.clone(),
         region: scope.region_id().to_owned(),
         project: scope.project.clone(),
         key: key.id.clone(),
         version,
-        key_type: key.key_type,
-        material: Vec::new(),
+        algorithm: key.algorithm(),
     }
+}
+
+/// A version of the key, which a request names in `field`.
+async fn read_version(
+    tx: &mut Tx,
+    scope: &Scope,
+    key: &Key,
+    (version, field): (i64, &str),
+) -> Result<WrappedKey> {
+    check_version(key, version, field)?;
+    let wrapped = tx.find_key_material(&key.id, version).await?;
+    let wrapped = wrapped.ok_or_else(|| Error::corrupt("a key version without material"))?;
+    Ok(WrappedKey { name: version_name(scope, key, version), wrapped })
+}
+
+/// The version that a request names in `keyVersion`, or the latest.
+async fn read_wanted(
+    tx: &mut Tx,
+    scope: &Scope,
+    key: &Key,
+    wanted: Option<KeyVersionText>,
+) -> Result<WrappedKey> {
+    read_version(tx, scope, key, (wanted_version(key, wanted), "keyVersion")).await
+}
+
+fn wanted_version(key: &Key, wanted: Option<KeyVersionText>) -> i64 {
+    wanted.and_then(|version| version.0).unwrap_or(key.latest_version)
+}
+
+fn check_version(key: &Key, version: i64, field: &str) -> Result<()> {
+    match (1..=key.latest_version).contains(&version) {
+        true => Ok(()),
+        false => Err(Error::invalid(field, format!("the key has no version {version}"))),
+    }
+}
+
+/// The key that a call names, as it was when the call was admitted.
+fn admitted_key(scope: &Scope) -> Result<&Key> {
+    scope.key.as_deref().ok_or_else(|| Error::bug("a call on no key"))
+}
+
+/// Fresh material; RSA's takes its time elsewhere.
+async fn generate(app: &Arc<App>, algorithm: Algorithm) -> Result<Fresh> {
+    let keyring = app.keyring.clone();
+    match algorithm {
+        Algorithm::Rsa(_) => app.slow.run(move || keyring.generate(algorithm)).await,
+        _ => keyring.generate(algorithm),
+    }
+}
+
+/// The bytes of a field that holds base64, at most `bytes_max` of them.
+fn decode(text: &SecretText, field: &str, bytes_max: usize) -> Result<SecretBytes> {
+    let bytes = text.decode().map(SecretBytes::new).ok_or_else(|| not_base64(field))?;
+    match bytes.len() > bytes_max {
+        true => Err(Error::invalid(field, format!("is longer than {bytes_max} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+fn not_base64(field: &str) -> Error {
+    Error::invalid(field, "is not base64 (standard alphabet with padding)")
 }

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{Named, View, read_key, unfilled, view};
+use coffer_api::SetRotationRequest;
+
+use super::{Named, View, admitted_key, generate, read_key, version_name, view};
 use crate::app::App;
-use crate::error::Result;
-use crate::gate::{self, Unattended};
+use crate::error::{Error, Result};
+use crate::gate::{self, Scope, Unattended};
+use crate::keyring::Fresh;
 use crate::model::action::Action;
 use crate::model::caller::Call;
-use crate::model::key::WrappedKey;
+use crate::model::key::{Key, KeyStatus, VersionName};
+use crate::model::limits::ROTATION_DAYS_MAX;
 use crate::model::precondition::Precondition;
 use crate::store::{DueKey, Tx};
 
@@ -19,15 +23,72 @@ pub async fn rotate(
     named: Named,
     precondition: Precondition,
 ) -> Result<View> {
-    let shared = app.clone();
-    gate::write(app, call, named.ask(Action::RotateKey), async move |tx, scope| {
+    let (ahead, shared) = (app.clone(), app.clone());
+    let prepare = async move |scope: Scope| {
+        let key = admitted_key(&scope)?;
+        check_rotatable(key)?;
+        generate(&ahead, key.algorithm()).await
+    };
+    let ask = named.ask(Action::RotateKey);
+    gate::write_prepared(app, call, ask, prepare, async move |tx, scope, fresh| {
         let key = read_key(tx, scope).await?;
         precondition.check(key.object_version)?;
-        key.check_active()?;
-        add_version(&shared, tx, unfilled(scope, &key, key.latest_version + 1)).await?;
+        check_rotatable(&key)?;
+        let name = version_name(scope, &key, key.latest_version + 1);
+        add_version(&shared, tx, &name, fresh).await?;
         view(tx, scope).await
     })
     .await
+}
+
+fn check_rotatable(key: &Key) -> Result<()> {
+    key.check_active()?;
+    key.check_rotatable()
+}
+
+/// Changes when a key is rotated by the clock. A request that says nothing changes nothing.
+pub async fn set_rotation(
+    app: &Arc<App>,
+    call: &Call,
+    named: Named,
+    body: Result<SetRotationRequest>,
+    precondition: Precondition,
+) -> Result<View> {
+    let shared = app.clone();
+    gate::write(app, call, named.ask(Action::SetRotation), async move |tx, scope| {
+        let body = body.as_ref().map_err(Clone::clone)?;
+        let mut key = read_key(tx, scope).await?;
+        precondition.check(key.object_version)?;
+        let before = (key.rotation_enabled, key.rotation_period_days);
+        key.rotation_enabled = body.key_rotation_enabled.unwrap_or(before.0);
+        key.rotation_period_days = body.rotation_period_in_days.or(before.1);
+        if (key.rotation_enabled, key.rotation_period_days) != before {
+            if key.status == KeyStatus::PendingDeletion {
+                return Err(Error::invalid(
+                    "",
+                    "KMS key is pending deletion; cancel the deletion first",
+                ));
+            }
+            check_rotation(&key)?;
+            tx.set_rotation(&key, shared.clock.now()).await?;
+        }
+        view(tx, scope).await
+    })
+    .await
+}
+
+/// Whether a key's rotation settings make sense (contract, section 3.13).
+pub(super) fn check_rotation(key: &Key) -> Result<()> {
+    match key.rotation_period_days {
+        Some(days) if !(1..=ROTATION_DAYS_MAX).contains(&days) => {
+            Err(Error::invalid("rotationPeriodInDays", "must be 1 to 3650"))
+        }
+        None if key.rotation_enabled => {
+            Err(Error::invalid("rotationPeriodInDays", "is needed when rotation is on"))
+        }
+        _ if key.rotation_enabled => key.check_rotatable(),
+        _ => Ok(()),
+    }
 }
 
 /// Rotates every key whose period has passed; says how many. A key that fails holds no other one up.
@@ -58,6 +119,8 @@ async fn rotate_one(app: &Arc<App>, due: DueKey, now: i64) -> Result<Option<()>>
         subject: due.key.clone(),
     };
     let shared = app.clone();
+    // Made ahead, and for nothing where another server has been faster.
+    let fresh = generate(app, due.algorithm).await?;
     gate::unattended(app, work, async move |tx| {
         // Asked again inside the transaction: of two servers only one still finds the key due.
         if !tx.is_key_due(&due.key, now).await? {
@@ -66,24 +129,23 @@ async fn rotate_one(app: &Arc<App>, due: DueKey, now: i64) -> Result<Option<()>>
         let Some(key) = tx.find_key(&due.region, &due.project, &due.key).await? else {
             return Ok(None);
         };
-        let version = WrappedKey {
+        let name = VersionName {
             organisation: due.organisation.clone(),
             region: due.region.clone(),
             project: due.project.clone(),
             version: key.latest_version + 1,
-            key_type: key.key_type,
+            algorithm: key.algorithm(),
             key: key.id,
-            material: Vec::new(),
         };
-        add_version(&shared, tx, version).await.map(Some)
+        add_version(&shared, tx, &name, &fresh).await.map(Some)
     })
     .await
 }
 
-/// Mints a version's material and makes it the latest.
-async fn add_version(app: &App, tx: &mut Tx, mut version: WrappedKey) -> Result<()> {
+/// Wraps a version's material and makes it the latest.
+async fn add_version(app: &App, tx: &mut Tx, name: &VersionName, fresh: &Fresh) -> Result<()> {
     let now = app.clock.now();
-    app.keyring.mint(&mut version)?;
-    tx.insert_key_version(&version.key, version.version, &version.material, now).await?;
-    tx.set_key_version(&version.key, version.version, now).await
+    let wrapped = app.keyring.wrap_fresh(name, fresh)?;
+    tx.insert_key_version(&name.key, name.version, &wrapped, now).await?;
+    tx.set_key_version(&name.key, name.version, now).await
 }

@@ -22,7 +22,7 @@ pub async fn disable(
     precondition: Precondition,
 ) -> Result<View> {
     change(app, call, named, Action::DisableKey, precondition, |key, _| match key.status {
-        KeyStatus::PendingDeletion => Err(pending()),
+        KeyStatus::PendingDeletion | KeyStatus::Deleted => Err(pending()),
         KeyStatus::Active | KeyStatus::Disabled => Ok(KeyStatus::Disabled),
     })
     .await
@@ -36,7 +36,7 @@ pub async fn enable(
     precondition: Precondition,
 ) -> Result<View> {
     change(app, call, named, Action::EnableKey, precondition, |key, _| match key.status {
-        KeyStatus::PendingDeletion => Err(pending()),
+        KeyStatus::PendingDeletion | KeyStatus::Deleted => Err(pending()),
         KeyStatus::Active | KeyStatus::Disabled => Ok(KeyStatus::Active),
     })
     .await

@@ -156,7 +156,8 @@ macro_rules! actions {
 
 use Audience::{Authenticated, Holders, Members};
 use Permission::{
-    Create, Decrypt, Delete, Encrypt, GetSecretValue, List, PutSecretValue, Read, Rotate, Update,
+    Create, Decrypt, Delete, Encrypt, Export, GetSecretValue, Hmac, List, PutSecretValue, Read,
+    Rotate, Sign, Update, Verify, VerifyHmac,
 };
 
 const NONE: &[Feature] = &[];
@@ -182,7 +183,18 @@ actions! {
     ReadKey         "kms.get"                 KmsKey   Holders(&[Read]),             KMS, NotFound, Ok;
     Encrypt         "kms.encrypt"             KmsKey   Holders(&[Encrypt, Update]),  KMS, NotFound, Ok;
     Decrypt         "kms.decrypt"             KmsKey   Holders(&[Decrypt, Update]),  KMS, NotFound, Ok;
-    RotateScheduled "kms.rotate.scheduled"    KmsKey   Authenticated,                 KMS, NotFound, Ok;
+    GenerateDataKey "kms.generate-data-key"   KmsKey   Holders(&[Encrypt, Update]),  KMS, NotFound, Ok;
+    Rewrap          "kms.rewrap"              KmsKey   Holders(&[Encrypt, Update]),  KMS, NotFound, Ok;
+    Sign            "kms.sign"                KmsKey   Holders(&[Sign, Update]),     KMS, NotFound, Ok;
+    Verify          "kms.verify"              KmsKey   Holders(&[Verify, Update]),   KMS, NotFound, Ok;
+    Hmac            "kms.hmac"                KmsKey   Holders(&[Hmac, Update]),     KMS, NotFound, Ok;
+    VerifyHmac      "kms.verify-hmac"         KmsKey   Holders(&[VerifyHmac, Update]), KMS, NotFound, Ok;
+    ReadPublicKey   "kms.public-key"          KmsKey   Holders(&[Read]),             KMS, NotFound, Ok;
+    Export          "kms.export"              KmsKey   Holders(&[Export, Update]),   KMS, NotFound, Ok;
+    ReadWrappingKey "kms.wrapping-key"        KmsKey   Holders(&[Create]),           KMS, NotFound, Ok;
+    SetRotation     "kms.rotation"            KmsKey   Holders(&[Update]),           KMS, NotFound, Ok;
+    RotateScheduled "kms.rotate.scheduled"    KmsKey   Authenticated,                KMS, NotFound, Ok;
+    PurgeKey        "kms.purge"               KmsKey   Authenticated,                KMS, NotFound, Ok;
     RotateKey       "kms.rotate"              KmsKey   Holders(&[Rotate, Update]),   KMS, NotFound, Ok;
     DisableKey      "kms.disable"             KmsKey   Holders(&[Delete]),           KMS, NotFound, Ok;
     EnableKey       "kms.enable"              KmsKey   Holders(&[Delete]),           KMS, NotFound, Ok;
@@ -195,6 +207,7 @@ actions! {
     ListMemberships "me.memberships.list"     Caller   Authenticated,                NONE, Denied, Ok;
     FailAuth        "auth.failure"            Caller   Authenticated,                NONE, Denied, Ok;
     Bootstrap       "platform.bootstrap"      Organisation Authenticated,            NONE, Denied, Created;
+    RotateRootKey   "platform.root-key.rotate" Organisation Authenticated,           NONE, Denied, Ok;
     MintOwnerToken  "platform.owner-token"    Organisation Authenticated,            NONE, Denied, Created;
 }
 

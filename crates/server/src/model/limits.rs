@@ -28,6 +28,11 @@ pub const POLICY_STATEMENTS_MAX: usize = 32;
 pub const POLICY_WORDS_MAX: usize = 64;
 pub const LIST_ITEMS_MAX: i64 = 1000;
 pub const AUDIT_ITEMS_MAX: i64 = 500;
+pub const INPUT_BYTES_MAX: usize = 65_536;
+/// Seals after which a key version is replaced, and after which it seals no more (NIST SP 800-38D, section
+/// 8.3).
+pub const SEALS_BEFORE_ROTATION: i64 = 1 << 30;
+pub const SEALS_MAX: i64 = 1 << 32;
 pub const KEY_DELETION_DAYS: i64 = 30;
 
 /// Checks the length of a description.

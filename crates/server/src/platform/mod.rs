@@ -1,5 +1,7 @@
 //! Operations of the platform: the first organisation of a store, and the regions of the configuration.
 
+pub mod root_keys;
+
 use std::sync::Arc;
 
 use coffer_crypto::token;
@@ -123,26 +125,10 @@ pub async fn configure_regions(app: &Arc<App>, regions: &[RegionConfig]) -> Resu
     .await
 }
 
-/// Under which name the store remembers its root key.
-const ROOT_KEY: &str = "root_key";
-
-/// Whether the store answers, and whether it belongs to the root key at hand.
+/// Whether the store answers, and whether its root keys are at hand.
 pub async fn readiness(app: &App) -> [bool; 2] {
-    match gate::inspect(app, async |tx| tx.find_meta(ROOT_KEY).await).await {
-        Ok(known) => [true, known.as_deref() == Some(app.keyring.fingerprint())],
+    match root_keys::in_use(app).await {
+        Ok(in_use) => [true, in_use.iter().all(|key| app.keyring.fingerprints().any(|k| k == key))],
         Err(_) => [false, false],
     }
-}
-
-/// Remembers the root key's name at first, and refuses another one later.
-pub async fn check_root_key(app: &Arc<App>) -> Result<()> {
-    let fingerprint = app.keyring.fingerprint().to_owned();
-    gate::keep_house(app, "", async move |tx| match tx.find_meta(ROOT_KEY).await? {
-        None => tx.put_meta(ROOT_KEY, &fingerprint).await,
-        Some(known) if known == fingerprint => Ok(()),
-        Some(known) => Err(Error::Conflict(format!(
-            "this store belongs to root key {known}, not {fingerprint}; put the right root.key in place"
-        ))),
-    })
-    .await
 }

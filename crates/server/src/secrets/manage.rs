@@ -5,12 +5,13 @@ use std::sync::Arc;
 use coffer_api::{CreateSecretRequest, Map, UpdateSecretRequest, Versions};
 use serde_json::Value as Json;
 
-use super::{Named, View, address, latest_version, parse_policy};
+use super::{Named, View, address, parse_policy, seal};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate;
 use crate::model::action::Action;
 use crate::model::caller::Call;
+use crate::model::key::Use;
 use crate::model::limits;
 use crate::model::precondition::Precondition;
 use crate::model::secret::NewValue;
@@ -37,9 +38,9 @@ pub async fn create(
             .find_key(&at.region, &at.project, &body.key)
             .await?
             .ok_or(Error::not_found("KMS key"))?;
+        key.key_type.check(Use::Secrets)?;
         key.check_active()?;
-        let key_version = latest_version(tx, &at, &key).await?;
-        let sealed = app.keyring.seal_value(&key_version, &at, 1, &body.value)?;
+        let (key_version, sealed) = seal(app, tx, &at, &key, (1, &body.value)).await?;
         let id = app.clock.fresh_id("s-")?;
         let new = NewSecret {
             id: &id,
@@ -50,9 +51,8 @@ pub async fn create(
             access_policy: body.policy.as_ref(),
         };
         tx.insert_secret(&at, &new, now).await?;
-        let with = (body.value.format, key_version.version);
+        let with = (body.value.format, key_version);
         tx.insert_secret_version(&id, 1, with, &sealed, now).await?;
-        tx.note(Action::Encrypt, &key.id);
         View::new(app, scope, tx.read_secret(&at).await?, None)
     })
     .await

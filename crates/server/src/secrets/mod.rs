@@ -9,13 +9,14 @@ use coffer_api::SecretPath;
 use serde_json::Value as Json;
 
 use crate::app::App;
+use crate::budget;
 use crate::error::{Error, Result, describe_json_error};
 use crate::gate::{Ask, Scope, Subject};
 use crate::model::access_policy::AccessPolicy;
 use crate::model::action::Action;
 use crate::model::identity::Region;
-use crate::model::key::{Key, WrappedKey};
-use crate::model::secret::{Address, Secret, Version};
+use crate::model::key::{Key, VersionName, Wrapped, WrappedKey};
+use crate::model::secret::{Address, NewValue, Sealed, Secret, Version};
 use crate::store::Tx;
 
 /// A secret as an answer shows it.
@@ -69,22 +70,33 @@ fn address(scope: &Scope) -> Result<Address> {
 }
 
 /// A version of the key a secret is bound to, with its wrapped material.
-fn wrapped(at: &Address, key: &Key, version: i64, material: Option<Vec<u8>>) -> Result<WrappedKey> {
-    Ok(WrappedKey {
+fn wrapped(at: &Address, key: &Key, version: i64, material: Option<Wrapped>) -> Result<WrappedKey> {
+    let name = VersionName {
         organisation: at.organisation.clone(),
         region: at.region.clone(),
         project: at.project.clone(),
         key: key.id.clone(),
         version,
-        key_type: key.key_type,
-        material: material.ok_or_else(|| Error::invalid("", "KMS key has been deleted"))?,
-    })
+        algorithm: key.algorithm(),
+    };
+    let wrapped = material.ok_or_else(|| Error::corrupt("a key version without material"))?;
+    Ok(WrappedKey { name, wrapped })
 }
 
-/// The key's latest version, for sealing.
-async fn latest_version(tx: &mut Tx, at: &Address, key: &Key) -> Result<WrappedKey> {
+/// Seals a value under the key's latest version: which one that was, and the seal.
+async fn seal(
+    app: &App,
+    tx: &mut Tx,
+    at: &Address,
+    key: &Key,
+    (version, value): (i64, &NewValue),
+) -> Result<(i64, Sealed)> {
     let material = tx.find_key_material(&key.id, key.latest_version).await?;
-    wrapped(at, key, key.latest_version, material)
+    let with = wrapped(at, key, key.latest_version, material)?;
+    let permit = budget::permit(app, tx, &with.name).await?;
+    let sealed = app.keyring.seal_value(&with, at, version, value, permit)?;
+    tx.note(Action::Encrypt, &key.id);
+    Ok((key.latest_version, sealed))
 }
 
 /// Checks a policy as it was sent. `null` and `{}` mean none; anything else is kept as it came.

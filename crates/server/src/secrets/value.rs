@@ -5,7 +5,7 @@ use std::sync::Arc;
 use coffer_api::{GetSecretValueRequest, PutSecretValueRequest};
 use coffer_crypto::SecretBytes;
 
-use super::{Named, address, latest_version, parse_policy, wrapped};
+use super::{Named, address, parse_policy, seal, wrapped};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Scope};
@@ -57,8 +57,7 @@ pub async fn reveal(
             scope.check_kms()?;
             secret.key.check_active()?;
             check_policy(&shared, scope, &secret, Action::GetSecretValue)?;
-            let key_version =
-                wrapped(&at, &secret.key, version.key_version, version.wrapped_material)?;
+            let key_version = wrapped(&at, &secret.key, version.key_version, version.key_material)?;
             let value = shared.keyring.open_value(
                 &key_version,
                 &at,
@@ -117,12 +116,10 @@ pub async fn put(
         secret.key.check_active()?;
         check_policy(&shared, scope, &secret, Action::PutSecretValue)?;
         let version = secret.latest_version + 1;
-        let key_version = latest_version(tx, &at, &secret.key).await?;
-        let sealed = shared.keyring.seal_value(&key_version, &at, version, value)?;
-        let with = (value.format, key_version.version);
+        let (key_version, sealed) = seal(&shared, tx, &at, &secret.key, (version, value)).await?;
+        let with = (value.format, key_version);
         tx.insert_secret_version(&secret.id, version, with, &sealed, now).await?;
         tx.set_latest_version(&secret.id, version, now).await?;
-        tx.note(Action::Encrypt, &secret.key.id);
         Ok(Put { path: secret.path, version })
     })
     .await

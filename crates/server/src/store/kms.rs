@@ -1,26 +1,30 @@
 //! Rows of keys and their versions.
 
+use coffer_crypto::{Algorithm, Digest};
+
 use super::tx::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
-use crate::model::key::{Key, KeyFilter, KeyStatus, KeyType, KeyVersion};
+use crate::model::key::{Key, KeyFilter, KeyStatus, KeyType, KeyVersion, Wrapped};
+use crate::model::limits::SEALS_BEFORE_ROTATION;
 use Value::{Bytes, Int, Text};
 
 /// A key to insert; the rest of its columns follow from being new.
 pub struct NewKey<'a> {
     pub region: &'a str,
     pub key: &'a Key,
-    /// Version 1, wrapped.
-    pub material: &'a [u8],
+    /// Version 1.
+    pub material: &'a Wrapped,
 }
 
-/// A key that is to be rotated by the clock.
+/// A key that the clock has something to do with.
 #[derive(Debug, Clone)]
 pub struct DueKey {
     pub key: String,
     pub organisation: String,
     pub region: String,
     pub project: String,
+    pub algorithm: Algorithm,
 }
 
 impl Tx {
@@ -40,7 +44,10 @@ impl Tx {
             Text(&labels),
             Text(&annotations),
             Text(key.key_type.word()),
+            Text(key.digest.map_or("", Digest::word)),
             key.export_allowed.into(),
+            key.imported.into(),
+            key.allow_rotation.into(),
             key.rotation_enabled.into(),
             Value::int_or_null(key.rotation_period_days),
             Int(key.created_at),
@@ -58,11 +65,18 @@ impl Tx {
         &mut self,
         key: &str,
         version: i64,
-        material: &[u8],
+        material: &Wrapped,
         now: i64,
     ) -> Result<()> {
         let organisation = self.organisation();
-        let values = [Text(&organisation), Text(key), Int(version), Bytes(material), Int(now)];
+        let values = [
+            Text(&organisation),
+            Text(key),
+            Int(version),
+            Text(&material.root_key),
+            Bytes(&material.bytes),
+            Int(now),
+        ];
         self.change_one(sql::INSERT_KEY_VERSION, &values).await
     }
 
@@ -109,11 +123,11 @@ impl Tx {
         .await
     }
 
-    /// One version's wrapped material.
-    pub async fn find_key_material(&mut self, key: &str, version: i64) -> Result<Option<Vec<u8>>> {
+    /// One version's wrapped material, unless the key has no such version.
+    pub async fn find_key_material(&mut self, key: &str, version: i64) -> Result<Option<Wrapped>> {
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(key), Int(version)];
-        Ok(self.row(sql::FIND_KEY_MATERIAL, &values, |row| row.bytes_or_null()).await?.flatten())
+        Ok(self.row(sql::FIND_KEY_MATERIAL, &values, read_wrapped).await?.flatten())
     }
 
     /// Region, status and how many keys of a scope are so.
@@ -145,24 +159,53 @@ impl Tx {
         self.change_one(sql::SET_KEY_STATUS, &values).await
     }
 
+    pub async fn set_rotation(&mut self, key: &Key, now: i64) -> Result<()> {
+        let organisation = self.organisation();
+        let values = [
+            Text(&organisation),
+            Text(&key.id),
+            key.rotation_enabled.into(),
+            Value::int_or_null(key.rotation_period_days),
+            Int(now),
+        ];
+        self.change_one(sql::SET_ROTATION, &values).await
+    }
+
     /// Up to a thousand keys of every organisation whose rotation is due, after the identity `after`.
     pub async fn list_due_keys(&mut self, now: i64, after: &str) -> Result<Vec<DueKey>> {
-        self.rows(sql::LIST_DUE_KEYS, &[Int(now), Text(after)], |row| {
-            Ok(DueKey {
-                key: row.text()?,
-                organisation: row.text()?,
-                region: row.text()?,
-                project: row.text()?,
-            })
-        })
-        .await
+        let values = [Text(after), Int(now), Int(SEALS_BEFORE_ROTATION)];
+        self.rows(sql::LIST_DUE_KEYS, &values, read_due_key).await
     }
 
     /// Whether a key of the organisation is still due.
     pub async fn is_key_due(&mut self, key: &str, now: i64) -> Result<bool> {
         let organisation = self.organisation();
-        let values = [Text(&organisation), Text(key), Int(now)];
+        let values = [Text(&organisation), Int(now), Int(SEALS_BEFORE_ROTATION), Text(key)];
         Ok(self.row(sql::FIND_DUE_KEY, &values, |row| row.int()).await?.is_some())
+    }
+
+    /// Counts seals of a version before they are made: how many there are then.
+    pub async fn add_seals(&mut self, key: &str, version: i64, seals: i64) -> Result<i64> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(key), Int(version), Int(seals)];
+        let counted = self.row(sql::ADD_SEALS, &values, |row| row.int()).await?;
+        counted.ok_or_else(|| Error::bug("seals of a version that is not there"))
+    }
+
+    /// Up to a thousand keys of every organisation whose deletion has fallen due.
+    pub async fn list_purgeable_keys(&mut self, now: i64, after: &str) -> Result<Vec<DueKey>> {
+        self.rows(sql::LIST_PURGEABLE_KEYS, &[Int(now), Text(after)], read_due_key).await
+    }
+
+    /// Erases a key's material for ever, if its deletion has fallen due; says whether it had.
+    pub async fn purge_key(&mut self, key: &str, now: i64) -> Result<bool> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(key), Int(now)];
+        if self.execute(sql::PURGE_KEY, &values).await? == 0 {
+            return Ok(false);
+        }
+        self.execute(sql::ERASE_MATERIAL, &[Text(&organisation), Text(key)]).await?;
+        Ok(true)
     }
 
     pub async fn is_slug_taken(&mut self, region: &str, project: &str, slug: &str) -> Result<bool> {
@@ -182,8 +225,11 @@ pub(super) fn read_key(row: &Columns<'_>) -> Result<Key> {
         labels: row.json()?,
         annotations: row.json()?,
         key_type: row.word(KeyType::from_word)?,
+        digest: read_digest(row)?,
         status: row.word(KeyStatus::from_word)?,
         export_allowed: row.flag()?,
+        imported: row.flag()?,
+        allow_rotation: row.flag()?,
         rotation_enabled: row.flag()?,
         rotation_period_days: row.int_or_null()?,
         latest_version: row.int()?,
@@ -192,5 +238,28 @@ pub(super) fn read_key(row: &Columns<'_>) -> Result<Key> {
         created_at: row.int()?,
         updated_at: row.int()?,
         object_version: row.int()?,
+    })
+}
+
+/// Root key and wrapped bytes; none where the material is erased, or a join found no row.
+pub(super) fn read_wrapped(row: &Columns<'_>) -> Result<Option<Wrapped>> {
+    let (root_key, bytes) = (row.text_or_null()?, row.bytes_or_null()?);
+    Ok(root_key.zip(bytes).map(|(root_key, bytes)| Wrapped { root_key, bytes }))
+}
+
+pub(super) fn read_digest(row: &Columns<'_>) -> Result<Option<Digest>> {
+    row.word(|word| match word {
+        "" => Some(None),
+        _ => Digest::from_word(word).map(Some),
+    })
+}
+
+fn read_due_key(row: &Columns<'_>) -> Result<DueKey> {
+    Ok(DueKey {
+        key: row.text()?,
+        organisation: row.text()?,
+        region: row.text()?,
+        project: row.text()?,
+        algorithm: row.word(KeyType::from_word)?.algorithm(read_digest(row)?),
     })
 }

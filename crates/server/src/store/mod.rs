@@ -6,6 +6,7 @@
 mod audit;
 mod identity;
 mod kms;
+mod root_keys;
 mod secrets;
 pub mod sql;
 mod tokens;
@@ -43,7 +44,10 @@ const READ_MILLIS_MAX: u64 = 10_000;
 const QUEUE_MAX: usize = 4096;
 
 /// Each file of `migrations/`, in order. The schema's version is how many have run.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_foundation.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_foundation.sql"),
+    include_str!("../../migrations/0002_kms.sql"),
+];
 
 /// The embedded store. Clones share it; it closes when [`Store::close`] is called.
 #[derive(Clone)]

@@ -3,10 +3,11 @@
 use coffer_api::Map;
 use serde_json::Value as Json;
 
-use super::kms::read_key;
+use super::kms::{read_key, read_wrapped};
 use super::tx::{Columns, from_json, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
+use crate::model::key::Wrapped;
 use crate::model::secret::{Address, Format, Sealed, Secret, Version};
 use Value::{Bytes, Int, Text};
 
@@ -33,7 +34,7 @@ pub struct FoundVersion {
     pub sealed: Option<Sealed>,
     pub key_version: i64,
     /// `None` once the key's material is destroyed.
-    pub wrapped_material: Option<Vec<u8>>,
+    pub key_material: Option<Wrapped>,
 }
 
 impl Tx {
@@ -122,8 +123,8 @@ impl Tx {
                 _ => return Err(Error::corrupt("a secret version is half destroyed")),
             };
             let key_version = row.int()?;
-            let wrapped_material = row.bytes_or_null()?;
-            let found = FoundVersion { version, format, sealed, key_version, wrapped_material };
+            let key_material = read_wrapped(row)?;
+            let found = FoundVersion { version, format, sealed, key_version, key_material };
             Ok(FoundValue { secret, version: Some(found) })
         })
         .await?

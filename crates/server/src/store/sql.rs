@@ -13,8 +13,17 @@ macro_rules! statements {
 macro_rules! key_columns {
     () => {
         "k.key_id, k.project_id, k.name, k.slug, k.description, k.labels, k.annotations, k.key_type,
-         k.status, k.export_allowed, k.rotation_enabled, k.rotation_period_days, k.latest_version,
+         k.digest, k.status, k.export_allowed, k.imported, k.allow_rotation, k.rotation_enabled, k.rotation_period_days, k.latest_version,
          k.min_decryption_version, k.deletion_scheduled_at, k.created_at, k.updated_at, k.object_version"
+    };
+}
+
+/// An active key `k` that may rotate, and must: at $2, or with $3 seals made by its latest version `v`.
+macro_rules! is_due {
+    () => {
+        "k.status = 'active' AND (k.imported = 0 OR k.allow_rotation = 1)
+         AND (v.seals >= $3 OR (k.rotation_enabled = 1
+             AND v.created_at + k.rotation_period_days * 86400000000 <= $2))"
     };
 }
 
@@ -129,48 +138,84 @@ statements! {
 
     // Keys.
     INSERT_KEY = "INSERT INTO kms_keys (organisation_id, key_id, region_id, project_id, name, slug,
-        description, labels, annotations, key_type, status, export_allowed, rotation_enabled,
-        rotation_period_days, latest_version, min_decryption_version, created_at, updated_at,
-        object_version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', $11, $12, $13, 1, 1, $14, $14, 1)
-        ON CONFLICT DO NOTHING";
+        description, labels, annotations, key_type, digest, status, export_allowed, imported,
+        allow_rotation, rotation_enabled, rotation_period_days, latest_version, min_decryption_version,
+        created_at, updated_at, object_version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'active', $12, $13, $14, $15, $16, 1, 1, $17,
+        $17, 1) ON CONFLICT DO NOTHING";
     INSERT_KEY_VERSION = "INSERT INTO kms_key_versions (organisation_id, key_id, version, status,
-        wrapped_material, created_at) VALUES ($1, $2, $3, 'active', $4, $5)";
-    /// An identity finds a key in any state; a slug does not find one that waits for its deletion.
+        root_key, wrapped_material, created_at) VALUES ($1, $2, $3, 'active', $4, $5, $6)";
+    /// An identity finds a key until it is deleted; a slug does not find one that waits for that.
     FIND_KEY = concat!("SELECT ", key_columns!(), " FROM kms_keys k
         WHERE k.organisation_id = $1 AND k.region_id = $2 AND k.project_id = $3
-        AND (k.key_id = $4 OR (k.slug = $4 AND k.status <> 'pending_deletion')) LIMIT 1");
+        AND ((k.key_id = $4 AND k.status <> 'deleted')
+            OR (k.slug = $4 AND k.deletion_scheduled_at IS NULL)) LIMIT 1");
     LIST_KEYS = concat!("SELECT ", key_columns!(), " FROM kms_keys k
         WHERE k.organisation_id = $1 AND k.region_id = $2 AND k.project_id = $3
         AND ($4 = '' OR k.key_id = $4) AND ($5 = '' OR k.name = $5) AND ($6 = '' OR k.slug = $6)
-        AND ($7 = '' OR k.status = $7) AND k.key_id > $8 ORDER BY k.key_id LIMIT $9");
+        AND ($7 = '' OR k.status = $7) AND k.status <> 'deleted' AND k.key_id > $8 ORDER BY k.key_id LIMIT $9");
     LIST_KEY_VERSIONS = "SELECT version, status, created_at FROM kms_key_versions
         WHERE organisation_id = $1 AND key_id = $2 ORDER BY version";
-    FIND_KEY_MATERIAL = "SELECT wrapped_material FROM kms_key_versions
+    FIND_KEY_MATERIAL = "SELECT root_key, wrapped_material FROM kms_key_versions
         WHERE organisation_id = $1 AND key_id = $2 AND version = $3";
     COUNT_KEYS = "SELECT region_id, status, COUNT(*) FROM kms_keys
-        WHERE organisation_id = $1 AND project_id = $2 GROUP BY region_id, status";
+        WHERE organisation_id = $1 AND project_id = $2 AND status <> 'deleted' GROUP BY region_id, status";
     SET_KEY_VERSION = "UPDATE kms_keys SET latest_version = $3, updated_at = $4,
         object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2";
     SET_KEY_STATUS = "UPDATE kms_keys SET status = $3, slug = $4, deletion_scheduled_at = $5,
         updated_at = $6, object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2";
-    /// Active keys whose rotation is due at $1, of every organisation, after the identity $2.
-    LIST_DUE_KEYS = "SELECT k.key_id, k.organisation_id, k.region_id, k.project_id FROM kms_keys k
+    SET_ROTATION = "UPDATE kms_keys SET rotation_enabled = $3, rotation_period_days = $4,
+        updated_at = $5, object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2";
+    /// Active keys whose rotation is due at $2, of every organisation, after the identity $1: by their
+    /// period, or because the latest version has made $3 seals.
+    LIST_DUE_KEYS = concat!("SELECT k.key_id, k.organisation_id, k.region_id, k.project_id, k.key_type,
+        k.digest FROM kms_keys k
         JOIN regions r ON r.region_id = k.region_id AND r.kms = 1
         JOIN kms_key_versions v ON v.organisation_id = k.organisation_id AND v.key_id = k.key_id
             AND v.version = k.latest_version
-        WHERE k.key_id > $2 AND k.status = 'active' AND k.rotation_enabled = 1
-        AND v.created_at + k.rotation_period_days * 86400000000 <= $1
-        ORDER BY k.key_id LIMIT 1000";
-    /// One key of an organisation, if its rotation is due at $3.
-    FIND_DUE_KEY = "SELECT 1 FROM kms_keys k
+        WHERE k.key_id > $1 AND ", is_due!(), " ORDER BY k.key_id LIMIT 1000");
+    /// One key of an organisation, if its rotation is due.
+    FIND_DUE_KEY = concat!("SELECT 1 FROM kms_keys k
         JOIN kms_key_versions v ON v.organisation_id = $1 AND v.key_id = k.key_id
             AND v.version = k.latest_version
-        WHERE k.organisation_id = $1 AND k.key_id = $2 AND k.status = 'active'
-        AND k.rotation_enabled = 1
-        AND v.created_at + k.rotation_period_days * 86400000000 <= $3";
+        WHERE k.organisation_id = $1 AND k.key_id = $4 AND ", is_due!());
+    /// Counts seals of a version before they are made.
+    ADD_SEALS = "UPDATE kms_key_versions SET seals = seals + $4
+        WHERE organisation_id = $1 AND key_id = $2 AND version = $3 RETURNING seals";
     FIND_SLUG = "SELECT 1 FROM kms_keys WHERE organisation_id = $1 AND region_id = $2
-        AND project_id = $3 AND slug = $4 AND status <> 'pending_deletion'";
+        AND project_id = $3 AND slug = $4 AND deletion_scheduled_at IS NULL";
+    /// Keys whose deletion has fallen due at $1, of every organisation, after the identity $2.
+    LIST_PURGEABLE_KEYS = "SELECT key_id, organisation_id, region_id, project_id, key_type, digest
+        FROM kms_keys WHERE status = 'pending_deletion' AND deletion_scheduled_at <= $1
+        AND key_id > $2 ORDER BY key_id LIMIT 1000";
+    PURGE_KEY = "UPDATE kms_keys SET status = 'deleted', updated_at = $3,
+        object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2
+        AND status = 'pending_deletion' AND deletion_scheduled_at <= $3";
+    ERASE_MATERIAL = "UPDATE kms_key_versions SET status = 'destroyed', wrapped_material = NULL
+        WHERE organisation_id = $1 AND key_id = $2";
+
+    // Root keys and what they wrap, of every organisation.
+    NAME_ROOT_KEY = "UPDATE kms_key_versions SET root_key = $1 WHERE root_key = ''";
+    /// Key versions that are under another root key than $1, after the place ($2, $3, $4).
+    LIST_FOREIGN_VERSIONS = "SELECT v.organisation_id, k.region_id, k.project_id, v.key_id, v.version,
+        k.key_type, k.digest, v.root_key, v.wrapped_material FROM kms_key_versions v
+        JOIN kms_keys k ON k.organisation_id = v.organisation_id AND k.key_id = v.key_id
+        WHERE (v.organisation_id, v.key_id, v.version) > ($2, $3, $4)
+        AND v.root_key <> $1 AND v.wrapped_material IS NOT NULL
+        ORDER BY v.organisation_id, v.key_id, v.version LIMIT $5";
+    COUNT_FOREIGN = "SELECT (SELECT COUNT(*) FROM kms_key_versions
+            WHERE root_key <> $1 AND wrapped_material IS NOT NULL)
+        + (SELECT COUNT(*) FROM wrapping_keys WHERE root_key <> $1)";
+    /// Only what still is as it was read.
+    REWRAP_VERSION = "UPDATE kms_key_versions SET root_key = $4, wrapped_material = $5
+        WHERE organisation_id = $1 AND key_id = $2 AND version = $3 AND wrapped_material = $6";
+    INSERT_WRAPPING_KEY = "INSERT INTO wrapping_keys (region_id, root_key, wrapped_material, created_at)
+        VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    FIND_WRAPPING_KEY = "SELECT root_key, wrapped_material FROM wrapping_keys WHERE region_id = $1";
+    LIST_FOREIGN_WRAPPING_KEYS = "SELECT region_id, root_key, wrapped_material FROM wrapping_keys
+        WHERE root_key <> $1 ORDER BY region_id";
+    REWRAP_WRAPPING_KEY = "UPDATE wrapping_keys SET root_key = $2, wrapped_material = $3
+        WHERE region_id = $1 AND wrapped_material = $4";
 
     // Secrets.
     INSERT_SECRET = "INSERT INTO secrets (organisation_id, region_id, project_id, path, secret_id, key_id,
@@ -185,7 +230,7 @@ statements! {
     /// A secret, the wanted version ($5, 0 for the current one) and the key version that sealed it.
     FIND_VALUE = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), ",
         v.version, v.format, v.destroyed_at, v.wrapped_data_key, v.sealed_value, v.key_version,
-        m.wrapped_material
+        m.root_key, m.wrapped_material
         FROM secrets s
         JOIN kms_keys k ON k.organisation_id = s.organisation_id AND k.key_id = s.key_id
         LEFT JOIN secret_versions v ON v.organisation_id = s.organisation_id

@@ -18,7 +18,8 @@ pub struct Call {
 pub struct Target {
     pub path: String,
     pub key: String,
-    pub ciphertext: Json,
+    /// A ciphertext, signature or HMAC of the key over `x`.
+    pub made: Json,
 }
 
 const LIST: &str = "/v1/secrets/{region}/secrets";
@@ -95,7 +96,77 @@ pub fn calls() -> Vec<Call> {
             "POST",
             ("POST", "/v1/kms/{region}/keys/{key}/decrypt"),
             "/v1/kms/nl-01/keys/KEY/decrypt",
-            |target| json!({"ciphertext": target.ciphertext}),
+            |target| json!({"ciphertext": target.made}),
+        ),
+        call(
+            "kms.generate-data-key",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/generate-data-key"),
+            "/v1/kms/nl-01/keys/KEY/generate-data-key",
+            |_| json!({"keyBytes": 32}),
+        ),
+        call(
+            "kms.rewrap",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/rewrap"),
+            "/v1/kms/nl-01/keys/KEY/rewrap",
+            |target| json!({"ciphertext": target.made}),
+        ),
+        call(
+            "kms.sign",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/sign"),
+            "/v1/kms/nl-01/keys/KEY/sign",
+            |_| json!({"input": base64("x")}),
+        ),
+        call(
+            "kms.verify",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/verify"),
+            "/v1/kms/nl-01/keys/KEY/verify",
+            |target| json!({"input": base64("x"), "signature": target.made}),
+        ),
+        call(
+            "kms.hmac",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/hmac"),
+            "/v1/kms/nl-01/keys/KEY/hmac",
+            |_| json!({"input": base64("x")}),
+        ),
+        call(
+            "kms.verify-hmac",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/verify-hmac"),
+            "/v1/kms/nl-01/keys/KEY/verify-hmac",
+            |target| json!({"input": base64("x"), "hmac": target.made}),
+        ),
+        call(
+            "kms.public-key",
+            "GET",
+            ("GET", "/v1/kms/{region}/keys/{key}/public-key"),
+            "/v1/kms/nl-01/keys/KEY/public-key",
+            none,
+        ),
+        call(
+            "kms.export",
+            "POST",
+            ("POST", "/v1/kms/{region}/keys/{key}/export"),
+            "/v1/kms/nl-01/keys/KEY/export",
+            none,
+        ),
+        call(
+            "kms.wrapping-key",
+            "GET",
+            ("GET", "/v1/kms/{region}/wrapping-key"),
+            "/v1/kms/nl-01/wrapping-key",
+            none,
+        ),
+        call(
+            "kms.rotation",
+            "PATCH",
+            ("PATCH", "/v1/kms/{region}/keys/{key}/rotation"),
+            "/v1/kms/nl-01/keys/KEY/rotation",
+            |_| json!({"keyRotationEnabled": true, "rotationPeriodInDays": 90}),
         ),
         call(
             "kms.rotate",
@@ -166,14 +237,43 @@ pub async fn target(world: &World, action: &str) -> Target {
     let made = json!({"path": path, "kmsKeyIdentity": key, "secretString": base64("canary")});
     world.post(&world.owner, "/v1/secrets/nl-01/secrets").json(made).expect(201).await;
     let url = format!("/v1/kms/nl-01/keys/{key}");
-    let sealed = world.post(&world.owner, &format!("{url}/encrypt"));
-    let sealed = sealed.json(json!({"plaintext": "eA=="})).expect(200).await;
     match action {
         "kms.enable" => drop(world.post(&world.owner, &format!("{url}/disable")).expect(200).await),
         "kms.cancel-deletion" => drop(world.delete(&world.owner, &url).expect(200).await),
+        "kms.export" => return special(world, path, json!({"exportAllowed": true}), None).await,
+        "kms.sign" | "kms.verify" | "kms.public-key" => {
+            let made = Some(("sign", "signature"));
+            return special(world, path, json!({"keyType": "ed25519"}), made).await;
+        }
+        "kms.hmac" | "kms.verify-hmac" => {
+            return special(world, path, json!({"keyType": "hmac"}), Some(("hmac", "hmac"))).await;
+        }
+        "kms.decrypt" | "kms.rewrap" => {
+            let sealed = world.post(&world.owner, &format!("{url}/encrypt"));
+            let sealed = sealed.json(json!({"plaintext": base64("x")})).expect(200).await;
+            return Target { path, key, made: sealed.body["ciphertext"].clone() };
+        }
         _ => {}
     }
-    Target { path, key, ciphertext: sealed.body["ciphertext"].clone() }
+    Target { path, key, made: Json::Null }
+}
+
+/// A target with a key of another kind, and what an operation of it makes of `x`.
+async fn special(
+    world: &World,
+    path: String,
+    mut request: Json,
+    operation: Option<(&str, &str)>,
+) -> Target {
+    request["name"] = json!(format!("special {}", path.trim_start_matches("/app/")));
+    let key = world.key_of(&world.owner, request).await;
+    let Some((operation, field)) = operation else {
+        return Target { path, key, made: Json::Null };
+    };
+    let url = format!("/v1/kms/nl-01/keys/{key}/{operation}");
+    let made = world.post(&world.owner, &url).json(json!({"input": base64("x")}));
+    let made = made.expect(200).await.body[field].clone();
+    Target { path, key, made }
 }
 
 impl Call {

@@ -23,8 +23,14 @@ fn is_allowed(action: &str, answer: &Answer) -> bool {
 #[test]
 fn every_action_of_a_caller_is_called_here() {
     let called: BTreeSet<_> = calls().iter().map(|call| call.action).collect();
-    let by_nobody =
-        ["auth.failure", "kms.rotate.scheduled", "platform.bootstrap", "platform.owner-token"];
+    let by_nobody = [
+        "auth.failure",
+        "kms.purge",
+        "kms.rotate.scheduled",
+        "platform.bootstrap",
+        "platform.owner-token",
+        "platform.root-key.rotate",
+    ];
     let all = Action::ALL.iter().map(|action| action.rule().name);
     assert_eq!(called, all.filter(|name| !by_nobody.contains(name)).collect());
 }
@@ -88,6 +94,16 @@ async fn every_role_by_every_action() {
     kms.get                   ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     kms.encrypt               ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     kms.decrypt               ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.generate-data-key     ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.rewrap                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.sign                  ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘
+    kms.verify                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘
+    kms.hmac                  ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✔   ✘   ✘   ✘
+    kms.verify-hmac           ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✔   ✘   ✘
+    kms.public-key            ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.export                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✔
+    kms.wrapping-key          ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.rotation              ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     kms.rotate                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✔   ✘
     kms.disable               ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     kms.enable                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
@@ -214,6 +230,16 @@ async fn every_route_refuses_outsiders_and_records_it() {
     GET    /v1/kms/nl-01/keys/KEY                                  401     403 404    404   200
     POST   /v1/kms/nl-01/keys/KEY/encrypt                          401     403 404    404   200
     POST   /v1/kms/nl-01/keys/KEY/decrypt                          401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/generate-data-key                401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/rewrap                           401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/sign                             401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/verify                           401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/hmac                             401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/verify-hmac                      401     403 404    404   200
+    GET    /v1/kms/nl-01/keys/KEY/public-key                       401     403 404    404   200
+    POST   /v1/kms/nl-01/keys/KEY/export                           401     403 404    404   200
+    GET    /v1/kms/nl-01/wrapping-key                              401     403 200    404   200
+    PATCH  /v1/kms/nl-01/keys/KEY/rotation                         401     403 404    404   200
     POST   /v1/kms/nl-01/keys/KEY/rotate                           401     403 404    404   200
     POST   /v1/kms/nl-01/keys/KEY/disable                          401     403 404    404   200
     POST   /v1/kms/nl-01/keys/KEY/enable                           401     403 404    404   200

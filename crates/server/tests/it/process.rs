@@ -200,7 +200,7 @@ fn a_folder_that_cannot_be_trusted_is_refused() {
     let elsewhere = folder.path().join("elsewhere");
     dev(&elsewhere).stop();
     fs::write(data.join("root.key"), fs::read(elsewhere.join("root.key")).unwrap()).unwrap();
-    refused("belongs to root key");
+    refused("this store needs root key");
     fs::write(data.join("root.key"), "junk").unwrap();
     refused("holds no root key");
     fs::remove_file(data.join("root.key")).unwrap();

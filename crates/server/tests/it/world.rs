@@ -95,8 +95,9 @@ impl World {
         let store =
             Store::open(folder.path(), coffer_server::store::lock(folder.path()).unwrap()).unwrap();
         let root = RootKey::parse(&RootKey::generate_text().unwrap()).unwrap();
-        let app = App::new(store, Keyring::new(root), Clock::Fixed(now.clone()), config);
-        platform::check_root_key(&app).await.unwrap();
+        let app =
+            App::new(store, Keyring::new(root, Vec::new()), Clock::Fixed(now.clone()), config);
+        platform::root_keys::check(&app).await.unwrap();
         platform::configure_regions(&app, &app.config.regions).await.unwrap();
         let router = http::router(app.clone());
         let none = Organisation { id: String::new(), slug: String::new(), key: String::new() };
@@ -224,7 +225,12 @@ impl World {
 
     /// A new active key in `nl-01`: its identity.
     pub async fn key(&self, by: &Person, name: &str) -> String {
-        let made = self.post(by, "/v1/kms/nl-01/keys").json(json!({"name": name})).send().await;
+        self.key_of(by, json!({"name": name})).await
+    }
+
+    /// A new key in `nl-01` as the request says: its identity.
+    pub async fn key_of(&self, by: &Person, request: Json) -> String {
+        let made = self.post(by, "/v1/kms/nl-01/keys").json(request).send().await;
         assert_eq!(made.status, 201, "{}", made.text);
         made.body["identity"].as_str().unwrap().to_owned()
     }

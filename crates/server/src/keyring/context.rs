@@ -1,0 +1,50 @@
+//! What every seal belongs to.
+//!
+//! INVARIANT: a context never changes, or nothing that was sealed in it opens again. `docs/formats.md` tells
+//! them to whoever has to open a ciphertext elsewhere.
+
+use coffer_crypto::{Context, Purpose};
+
+use crate::model::key::VersionName;
+use crate::model::secret::{Address, Format};
+
+pub fn material(name: &VersionName) -> Context {
+    Context::new(Purpose::KeyMaterial)
+        .text(&name.organisation)
+        .text(&name.region)
+        .text(&name.project)
+        .text(&name.key)
+        .text(name.algorithm.name())
+        .number(name.version)
+}
+
+pub fn wrapping_key(region: &str) -> Context {
+    Context::new(Purpose::WrappingKey).text(region)
+}
+
+pub fn data_key(at: &Address, version: i64) -> Context {
+    address(Purpose::DataKey, at, version)
+}
+
+pub fn value(at: &Address, version: i64, format: Format) -> Context {
+    address(Purpose::Value, at, version).text(format.word())
+}
+
+pub fn encrypt(name: &VersionName, context: &[u8]) -> Context {
+    Context::new(Purpose::KmsEncrypt)
+        .text(&name.organisation)
+        .text(&name.region)
+        .text(&name.project)
+        .text(&name.key)
+        .number(name.version)
+        .bytes(context)
+}
+
+fn address(purpose: Purpose, at: &Address, version: i64) -> Context {
+    Context::new(purpose)
+        .text(&at.organisation)
+        .text(&at.region)
+        .text(&at.project)
+        .text(at.path.as_str())
+        .number(version)
+}
