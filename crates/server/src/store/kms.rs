@@ -205,6 +205,7 @@ impl Tx {
             return Ok(false);
         }
         self.execute(sql::ERASE_MATERIAL, &[Text(&organisation), Text(key)]).await?;
+        self.erased_for_ever();
         Ok(true)
     }
 

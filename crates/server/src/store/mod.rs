@@ -289,6 +289,7 @@ fn run_writer(mut tx: Tx, jobs: &Receiver<Box<dyn Job>>, identity_epoch: &Atomic
             identity_epoch.fetch_add(1, Ordering::SeqCst);
         }
         tx.finish(ended.is_ok());
+        tx.forget_erased();
         for job in batch {
             job.answer(ended.clone());
         }
@@ -371,7 +372,7 @@ fn connect(file: &Path) -> anyhow::Result<Connection> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(tx::BUSY)?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
 }

@@ -1,12 +1,16 @@
 //! One transaction: bound to an organisation, it runs statements and reads rows.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, ToSql};
 
 use crate::error::{Error, Result};
 use crate::model::action::Action;
+
+/// How long a connection waits for another one.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// A value bound to a statement.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +58,8 @@ pub struct Tx {
     /// Other actions that this one implies, recorded when it succeeds.
     notes: Vec<(Action, String)>,
     identities_changed: bool,
+    /// Whether the write-ahead log still holds what was erased for ever.
+    log_holds_erased: bool,
     /// What is to happen once this operation is durable.
     effects: Vec<Effect>,
     /// The same of the operations before it in the batch.
@@ -69,6 +75,7 @@ impl Tx {
             organisation: String::new(),
             notes: Vec::new(),
             identities_changed: false,
+            log_holds_erased: false,
             effects: Vec::new(),
             batch_effects: Vec::new(),
         }
@@ -108,6 +115,25 @@ impl Tx {
 
     pub(super) fn take_identities_changed(&mut self) -> bool {
         std::mem::take(&mut self.identities_changed)
+    }
+
+    pub(super) fn erased_for_ever(&mut self) {
+        self.log_holds_erased = true;
+    }
+
+    /// Between transactions: empties the write-ahead log of what was erased for ever. Never waits; while somebody
+    /// still reads from the log, the next time does it.
+    pub(super) fn forget_erased(&mut self) {
+        if !self.log_holds_erased {
+            return;
+        }
+        let wait = |time| self.connection.busy_timeout(time);
+        let emptied = wait(Duration::ZERO).and_then(|()| {
+            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+            self.connection.query_row(sql, [], |row| row.get::<_, i64>(0))
+        });
+        let restored = wait(BUSY);
+        self.log_holds_erased = !(restored.is_ok() && emptied == Ok(0));
     }
 
     /// How many migrations have run.

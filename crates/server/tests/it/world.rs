@@ -26,6 +26,8 @@ pub struct World {
     pub app: Arc<App>,
     router: Router,
     now: Arc<AtomicI64>,
+    /// The root key's text.
+    pub root: String,
     pub folder: tempfile::TempDir,
     /// Everything is on; region `nl-01` has KMS, `de-01` has none.
     pub acme: Organisation,
@@ -94,9 +96,8 @@ impl World {
         let now = Arc::new(AtomicI64::new(NOON));
         let store =
             Store::open(folder.path(), coffer_server::store::lock(folder.path()).unwrap()).unwrap();
-        let root = RootKey::parse(&RootKey::generate_text().unwrap()).unwrap();
-        let app =
-            App::new(store, Keyring::new(root, Vec::new()), Clock::Fixed(now.clone()), config);
+        let root = fresh_root();
+        let app = App::new(store, keyring(&[&root]), Clock::Fixed(now.clone()), config);
         platform::root_keys::check(&app).await.unwrap();
         platform::configure_regions(&app, &app.config.regions).await.unwrap();
         let router = http::router(app.clone());
@@ -107,6 +108,7 @@ impl World {
             app,
             router,
             now,
+            root,
             folder,
             acme: none.clone(),
             globex: none,
@@ -118,6 +120,21 @@ impl World {
         (world.globex, world.stranger) = world.organisation("globex").await;
         world.nobody = world.person().await;
         world
+    }
+
+    /// One more server on the same store, with these root keys; the calls go to it from now on.
+    pub async fn restart(&mut self, roots: &[&str]) -> coffer_server::error::Result<()> {
+        let app = self.server(roots);
+        platform::root_keys::check(&app).await?;
+        self.router = http::router(app.clone());
+        self.app = app;
+        Ok(())
+    }
+
+    /// One more server on the same store.
+    pub fn server(&self, roots: &[&str]) -> Arc<App> {
+        let config = self.app.config.clone();
+        App::new(self.app.store.clone(), keyring(roots), self.app.clock.clone(), config)
     }
 
     /// One more organisation with its owner and a key `default`.
@@ -445,4 +462,14 @@ pub fn text_of(revealed: &Answer) -> String {
     use ::base64::{Engine, engine::general_purpose::STANDARD};
     let encoded = revealed.body["secretString"].as_str().unwrap();
     String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap()
+}
+
+/// A new root key's text.
+pub fn fresh_root() -> String {
+    RootKey::generate_text().unwrap().to_string()
+}
+
+fn keyring(roots: &[&str]) -> Keyring {
+    let mut keys = roots.iter().map(|root| RootKey::parse(root).unwrap());
+    Keyring::new(keys.next().unwrap(), keys.collect())
 }

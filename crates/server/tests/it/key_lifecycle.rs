@@ -1,0 +1,182 @@
+//! Rotation settings, rotation by the clock, and the end of a key (contract, sections 3.13, 3.14 and 14, 29–30).
+
+use coffer_server::kms::purge::purge_due;
+use coffer_server::kms::rotate::rotate_due;
+use serde_json::{Value as Json, json};
+
+use crate::world::{NOON, World, base64, text_of};
+
+const KEYS: &str = "/v1/kms/nl-01/keys";
+const DAY: i64 = 86_400_000_000;
+
+#[tokio::test]
+async fn rotation_settings_change_field_by_field() {
+    let world = World::new().await;
+    let url = format!("{KEYS}/default/rotation");
+    let set = async |body: Json, expected| {
+        world.patch(&world.owner, &url).json(body).expect(expected).await.body
+    };
+    let shown = |key: &Json| {
+        (
+            key["keyRotationEnabled"].as_bool().unwrap(),
+            key["rotationPeriodInDays"].as_i64(),
+            key["objectVersion"].as_i64().unwrap(),
+        )
+    };
+    assert_eq!(shown(&set(json!({}), 200).await), (false, None, 1), "nothing changes");
+    set(json!({"keyRotationEnabled": true}), 400).await;
+    for days in [0, -1, 3651] {
+        set(json!({"rotationPeriodInDays": days}), 400).await;
+    }
+    set(json!({"rotationPeriodInDays": "30"}), 400).await;
+    set(json!({"rotation": true}), 400).await;
+    let on = set(json!({"keyRotationEnabled": true, "rotationPeriodInDays": 90}), 200).await;
+    assert_eq!(shown(&on), (true, Some(90), 2));
+    assert!(on["versions"].is_array(), "{on}");
+    assert_eq!(shown(&set(json!({"rotationPeriodInDays": 30}), 200).await), (true, Some(30), 3));
+    assert_eq!(shown(&set(json!({}), 200).await), (true, Some(30), 3));
+    assert_eq!(shown(&set(json!({"keyRotationEnabled": false}), 200).await), (false, Some(30), 4));
+    assert_eq!(shown(&set(json!({"keyRotationEnabled": true}), 200).await), (true, Some(30), 5));
+    let stale = world.patch(&world.owner, &url).header("if-match", "\"4\"");
+    stale.json(json!({"rotationPeriodInDays": 7})).expect(412).await;
+    let fresh = world.patch(&world.owner, &url).header("if-match", "\"5\"");
+    fresh.json(json!({"rotationPeriodInDays": 7})).expect(200).await;
+
+    world.set_now(NOON + 7 * DAY - 1);
+    assert_eq!(rotate_due(&world.app).await.unwrap(), 0);
+    world.set_now(NOON + 7 * DAY);
+    assert_eq!(rotate_due(&world.app).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn rotation_settings_of_a_key_that_is_going_stay() {
+    let world = World::new().await;
+    let key = world.key(&world.owner, "going").await;
+    let url = format!("{KEYS}/{key}");
+    world.delete(&world.owner, &url).expect(200).await;
+    let on = json!({"keyRotationEnabled": true, "rotationPeriodInDays": 90});
+    world.patch(&world.owner, &format!("{url}/rotation")).json(on).expect(400).await;
+    world.patch(&world.owner, &format!("{url}/rotation")).json(json!({})).expect(200).await;
+}
+
+#[tokio::test]
+async fn two_servers_rotate_a_key_once() {
+    let world = World::new().await;
+    for (name, key_type) in [("aes", "aes256-gcm96"), ("ed", "ed25519"), ("rsa", "rsa-2048")] {
+        let body = json!({"name": name, "keyType": key_type, "keyRotationEnabled": true,
+            "rotationPeriodInDays": 1});
+        world.key_of(&world.owner, body).await;
+    }
+    world.set_now(NOON + DAY);
+    let other = world.server(&[&world.root]);
+    let (one, two) = tokio::join!(rotate_due(&world.app), rotate_due(&other));
+    assert_eq!(one.unwrap() + two.unwrap(), 3);
+    for name in ["aes", "ed", "rsa"] {
+        let read = world.get(&world.owner, &format!("{KEYS}/{name}")).expect(200).await.body;
+        assert_eq!(read["latestVersion"], 2, "{name}");
+    }
+    let query = "action=kms.rotate.scheduled&includeSystemServices=true";
+    assert_eq!(world.audit(query).await.len(), 3);
+}
+
+/// A key with a secret and a ciphertext under it, whose deletion is pending since noon.
+async fn going(world: &World) -> (String, Json) {
+    let key = world.key(&world.owner, "going").await;
+    let url = format!("{KEYS}/{key}");
+    let body = json!({"path": "/kept", "kmsKeyIdentity": key, "secretString": base64("hunter2")});
+    world.post(&world.owner, "/v1/secrets/nl-01/secrets").json(body).expect(201).await;
+    let sealed = world.post(&world.owner, &format!("{url}/encrypt"));
+    let sealed = sealed.json(json!({"plaintext": base64("x")})).expect(200).await.body;
+    world.delete(&world.owner, &url).expect(200).await;
+    (url, json!({"ciphertext": sealed["ciphertext"]}))
+}
+
+fn material(world: &World, url: &str) -> Vec<Vec<u8>> {
+    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
+    let sql = "SELECT wrapped_material FROM kms_key_versions WHERE key_id = $1
+        AND wrapped_material IS NOT NULL";
+    let mut statement = file.prepare(sql).unwrap();
+    let rows = statement.query_map([url.rsplit('/').next()], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn a_key_is_purged_after_thirty_days() {
+    let world = World::new().await;
+    let (url, ciphertext) = going(&world).await;
+    let value = "/v1/secrets/nl-01/secret/kept/value";
+    world.set_now(NOON + 30 * DAY - 1);
+    assert_eq!(purge_due(&world.app).await.unwrap(), 0);
+    world.post(&world.owner, &format!("{url}/enable")).expect(400).await;
+    world.delete(&world.owner, &format!("{url}/cancel-deletion")).expect(200).await;
+    assert_eq!(text_of(&world.post(&world.owner, value).expect(200).await), "hunter2");
+    world.delete(&world.owner, &url).expect(200).await;
+    world.set_now(NOON + 60 * DAY - 1);
+    let before = material(&world, &url);
+    assert_eq!(before.len(), 1);
+
+    assert_eq!(purge_due(&world.app).await.unwrap(), 1);
+    assert_eq!(purge_due(&world.app).await.unwrap(), 0, "once");
+    assert_eq!(material(&world, &url), Vec::<Vec<u8>>::new());
+    for (method, tail, body) in [
+        ("GET", "", Json::Null),
+        ("DELETE", "", Json::Null),
+        ("DELETE", "/cancel-deletion", Json::Null),
+        ("POST", "/enable", Json::Null),
+        ("POST", "/decrypt", ciphertext),
+    ] {
+        let call = world.ask(method, &world.owner, &format!("{url}{tail}"));
+        let call = if body.is_null() { call } else { call.json(body) };
+        call.expect(404).await;
+    }
+    let listed = world.get(&world.owner, KEYS).expect(200).await;
+    assert!(!listed.text.contains("going"), "{}", listed.text);
+    let summary = world.get(&world.owner, "/v1/kms/summary").expect(200).await.body;
+    assert_eq!(summary["regions"][1]["totalKeys"], 1, "{summary}");
+
+    let put = json!({"secretString": base64("new")});
+    for (tail, body) in [("value", Json::Null), ("versions", put)] {
+        let call = world.post(&world.owner, &format!("/v1/secrets/nl-01/secret/kept/{tail}"));
+        let call = if body.is_null() { call } else { call.json(body) };
+        let refused = call.expect(400).await;
+        assert!(refused.message().contains("KMS key has been deleted"), "{}", refused.text);
+    }
+    let metadata = world.get(&world.owner, "/v1/secrets/nl-01/secret/kept").expect(200).await.body;
+    assert_eq!(metadata["kmsKey"]["status"], "deleted", "{metadata}");
+    world.get(&world.owner, "/v1/secrets/nl-01/secrets?pathPrefix=/").expect(200).await;
+    let new = json!({"path": "/new", "kmsKeyIdentity": url.rsplit('/').next(),
+        "secretString": base64("x")});
+    world.post(&world.owner, "/v1/secrets/nl-01/secrets").json(new).expect(404).await;
+    world.delete(&world.owner, "/v1/secrets/nl-01/secret/kept").expect(204).await;
+    let purged = world.audit("action=kms.purge&includeSystemServices=true").await;
+    assert_eq!(purged.len(), 1, "{purged:#?}");
+    // The name is free, as it was since the deletion was scheduled.
+    world.key(&world.owner, "going").await;
+}
+
+#[tokio::test]
+async fn purged_material_is_in_no_file() {
+    let world = World::new().await;
+    let (url, _) = going(&world).await;
+    let wrapped = material(&world, &url).remove(0);
+    let is_there = || {
+        let files = std::fs::read_dir(world.folder.path()).unwrap();
+        files
+            .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .any(|bytes| bytes.windows(wrapped.len()).any(|window| window == wrapped))
+    };
+    assert!(is_there());
+    world.set_now(NOON + 30 * DAY);
+    assert_eq!(purge_due(&world.app).await.unwrap(), 1);
+    assert!(!is_there(), "what was erased can still be read in a file");
+}
+
+#[tokio::test]
+async fn a_cancelled_deletion_is_never_purged() {
+    let world = World::new().await;
+    let (url, _) = going(&world).await;
+    world.delete(&world.owner, &format!("{url}/cancel-deletion")).expect(200).await;
+    world.set_now(NOON + 400 * DAY);
+    assert_eq!(purge_due(&world.app).await.unwrap(), 0);
+    world.get(&world.owner, &url).expect(200).await;
+}
