@@ -16,10 +16,10 @@ use serde_json::{Value as Json, json};
 use crate::world::base64;
 
 /// A server that is killed when the test ends, however it ends.
-struct Server {
-    child: Child,
+pub(crate) struct Server {
+    pub child: Child,
     /// All it has printed until it listened.
-    said: String,
+    pub said: String,
     pub env: HashMap<String, String>,
 }
 
@@ -30,14 +30,14 @@ impl Drop for Server {
     }
 }
 
-fn cofferd(arguments: &[&str]) -> Command {
+pub(crate) fn cofferd(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cofferd"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// Starts `cofferd dev` and waits until it listens.
-fn dev(folder: &Path) -> Server {
+pub(crate) fn dev(folder: &Path) -> Server {
     let data = folder.to_str().unwrap();
     started(&mut cofferd(&["dev", "--listen", "127.0.0.1:0", "--data", data]), folder)
 }
@@ -75,20 +75,20 @@ impl Server {
             .header("X-Organisation-Identity", &self.env["COFFER_ORGANISATION"])
     }
 
-    fn json(&self, http: &Client, method: &str, url: &str, body: Json) -> (u16, Json) {
+    pub fn json(&self, http: &Client, method: &str, url: &str, body: Json) -> (u16, Json) {
         let request = self.call(http, method, url);
         let request = if body.is_null() { request } else { request.json(&body) };
         let answer = request.send().unwrap();
         (answer.status().as_u16(), answer.json().unwrap_or_default())
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// SIGTERM, and how it ended.
-    fn stop(self) -> (Option<i32>, String) {
+    pub fn stop(self) -> (Option<i32>, String) {
         self.signal("-TERM");
         self.ended()
     }
@@ -100,19 +100,19 @@ impl Server {
         (status.code(), errors)
     }
 
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 }
 
-fn run(arguments: &[&str]) -> (Output, String) {
+pub(crate) fn run(arguments: &[&str]) -> (Output, String) {
     let output = cofferd(arguments).output().unwrap();
     let errors = String::from_utf8(output.stderr.clone()).unwrap();
     (output, errors)
 }
 
-fn secret(server: &Server, path: &str, value: &str) -> Json {
+pub(crate) fn secret(server: &Server, path: &str, value: &str) -> Json {
     json!({
         "path": path, "kmsKeyIdentity": server.env["COFFER_KMS_KEY"], "secretString": base64(value)
     })

@@ -126,9 +126,14 @@ impl World {
     pub async fn restart(&mut self, roots: &[&str]) -> coffer_server::error::Result<()> {
         let app = self.server(roots);
         platform::root_keys::check(&app).await?;
+        self.continue_with(app);
+        Ok(())
+    }
+
+    /// The calls go to this server from now on.
+    pub fn continue_with(&mut self, app: Arc<App>) {
         self.router = http::router(app.clone());
         self.app = app;
-        Ok(())
     }
 
     /// One more server on the same store.
