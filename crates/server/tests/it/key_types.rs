@@ -77,7 +77,7 @@ async fn a_hash_function_belongs_to_hmac_keys() {
 async fn hmacs_follow_the_keys_hash() {
     let world = World::new().await;
     for (name, key_type, hash, bytes) in [
-        ("a", "hmac", "sha256", 32),
+        ("a", "hmac", "sha256", 32_usize),
         ("b", "hmac", "sha384", 48),
         ("c", "hmac-sha512", "sha512", 64),
     ] {
@@ -231,7 +231,7 @@ async fn rsa_encrypts_little_and_without_a_context() {
 async fn a_data_key_is_given_once_and_sealed() {
     let world = World::new().await;
     let mut seen = Vec::new();
-    for bytes in [16, 32, 64] {
+    for bytes in [16_usize, 32, 64] {
         for context in ["", "vol 1"] {
             let body = json!({"keyBytes": bytes, "context": base64(context)});
             let made = call(&world, "default", "generate-data-key", body).await;
