@@ -1,6 +1,6 @@
 //! What every seal belongs to.
 //!
-//! INVARIANT: a context never changes, or nothing that was sealed in it opens again. `docs/formats.md` tells
+//! INVARIANT: a context never changes, or nothing that was sealed in it opens again. `docs/kms.md` tells
 //! them to whoever has to open a ciphertext elsewhere.
 
 use coffer_crypto::{Context, Purpose};

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value as Json, json};
 
+use crate::key_import::Customer;
 use crate::world::{Answer, Asking, World, base64};
 
 const CANARY: &str = "canary:7f3a9c:do-not-leak:4711";
@@ -124,6 +125,7 @@ async fn use_the_canary(world: &World, needles: &[String]) {
         assert_eq!(opened.body["plaintext"], base64(CANARY));
         answers.push(sealed);
     }
+    answers.extend(use_keys(world).await);
     for version in [1, 2, 3, 4] {
         let revealed = world.post(owner, &format!("{SECRET}/value"));
         let revealed = revealed.json(json!({"version": version})).expect(200).await;
@@ -140,8 +142,35 @@ async fn use_the_canary(world: &World, needles: &[String]) {
     }
 }
 
+/// Signs the canary, computes its HMAC, and imports key material that is the canary.
+async fn use_keys(world: &World) -> Vec<Answer> {
+    let owner = &world.owner;
+    let keys = "/v1/kms/nl-01/keys";
+    let mut answers = Vec::new();
+    for (key_type, operation, verify, field) in
+        [("ed25519", "sign", "verify", "signature"), ("hmac", "hmac", "verify-hmac", "hmac")]
+    {
+        world.key_of(owner, json!({"name": key_type, "keyType": key_type})).await;
+        let mut body = json!({"input": base64(CANARY)});
+        let url = format!("{keys}/{key_type}");
+        let made = world.post(owner, &format!("{url}/{operation}")).json(body.clone());
+        let made = made.expect(200).await;
+        body[field] = made.body[field].clone();
+        answers.push(world.post(owner, &format!("{url}/{verify}")).json(body).expect(200).await);
+        answers.push(made);
+    }
+    let material = format!("{CANARY}xx");
+    let customer = Customer::new(world, "nl-01").await;
+    let blob = customer.wrapped(&aws_lc_rs::rsa::OAEP_SHA256_MGF1SHA256, material.as_bytes());
+    let body = json!({"name": "mine", "exportAllowed": true, "importKeyMaterial": base64(blob)});
+    answers.push(world.post(owner, keys).json(body).expect(201).await);
+    let exported = world.post(owner, &format!("{keys}/mine/export")).expect(200).await;
+    assert_eq!(exported.body["keyMaterial"], base64(material));
+    answers
+}
+
 /// Every endpoint that takes a body: method, URL, fields whose value a mistake may fill with the canary.
-const ENDPOINTS: [(&str, &str, &[&str]); 11] = [
+const ENDPOINTS: [(&str, &str, &[&str]); 20] = [
     (
         "POST",
         SECRETS,
@@ -174,8 +203,24 @@ const ENDPOINTS: [(&str, &str, &[&str]); 11] = [
             "exportAllowed",
             "keyRotationEnabled",
             "rotationPeriodInDays",
+            "importKeyMaterial",
+            "hashFunction",
+            "allowRotation",
         ],
     ),
+    ("PATCH", "/v1/kms/nl-01/keys/default/rotation", &["keyRotationEnabled"]),
+    ("POST", "/v1/kms/nl-01/keys/default/generate-data-key", &["keyBytes", "context"]),
+    ("POST", "/v1/kms/nl-01/keys/default/rewrap", &["ciphertext", "context"]),
+    (
+        "POST",
+        "/v1/kms/nl-01/keys/ed25519/sign",
+        &["keyVersion", "hashAlgorithm", "signatureAlgorithm", "marshalling", "context"],
+    ),
+    ("POST", "/v1/kms/nl-01/keys/ed25519/verify", &["input", "signature", "prehashed"]),
+    ("POST", "/v1/kms/nl-01/keys/hmac/hmac", &["input", "algorithm", "hashAlgorithm"]),
+    ("POST", "/v1/kms/nl-01/keys/hmac/verify-hmac", &["input", "hmac"]),
+    ("POST", "/v1/kms/nl-01/keys/mine/export", &["keyVersion"]),
+    ("POST", "/v1/kms/nl-01/keys/default/export", &["keyVersion"]),
     ("POST", "/v1/kms/nl-01/keys/default/encrypt", &["plaintext", "keyVersion", "context"]),
     ("POST", "/v1/kms/nl-01/keys/default/decrypt", &["ciphertext", "context"]),
     ("POST", "/v1/secrets/nl-01/secret/app/none/versions", &["secretString"]),

@@ -14,10 +14,10 @@ use crate::world::{Answer, World, base64};
 const KEYS: &str = "/v1/kms/nl-01/keys";
 
 /// Wraps material as a customer does.
-struct Customer(OaepPublicEncryptingKey);
+pub struct Customer(OaepPublicEncryptingKey);
 
 impl Customer {
-    async fn new(world: &World, region: &str) -> Self {
+    pub async fn new(world: &World, region: &str) -> Self {
         let url = format!("/v1/kms/{region}/wrapping-key");
         let given = world.get(&world.owner, &url).expect(200).await.body;
         assert_eq!(given["algorithm"], "RSA_AES_KEY_WRAP_SHA_256");
@@ -34,7 +34,7 @@ impl Customer {
         block
     }
 
-    fn wrapped(&self, oaep: &'static OaepAlgorithm, material: &[u8]) -> Vec<u8> {
+    pub fn wrapped(&self, oaep: &'static OaepAlgorithm, material: &[u8]) -> Vec<u8> {
         let kek = [9; 32];
         let mut padded = vec![0; material.len() + 16];
         let wrapping = AesKek::new(&AES_256, &kek).unwrap();
