@@ -62,12 +62,14 @@ impl Algorithm {
     /// Foreign material, checked against the algorithm and brought into the form we keep. HMAC keys are
     /// refused: they do not come from outside (contract, section 3.12).
     pub(crate) fn import(self, material: &SecretBytes) -> Result<SecretBytes, Refused> {
+        let bytes = material.expose();
         let canonical = match self {
-            Self::Aead(_) => SecretBytes::new(material.expose().to_vec()),
-            Self::Rsa(_) => RsaKey::canonical(material.expose())?,
-            Self::Ecdsa(curve) => EcdsaKey::canonical(curve, material.expose())?,
-            Self::Ed25519 => Ed25519Key::canonical(material.expose())?,
+            Self::Aead(_) => SecretBytes::new(bytes.to_vec()),
             Self::Hmac(_) => return Err(Refused),
+            _ if !is_one_der_sequence(bytes) => return Err(Refused),
+            Self::Rsa(_) => RsaKey::canonical(bytes)?,
+            Self::Ecdsa(curve) => EcdsaKey::canonical(curve, bytes)?,
+            Self::Ed25519 => Ed25519Key::canonical(bytes)?,
         };
         self.ready(&canonical)?;
         Ok(canonical)
@@ -82,6 +84,18 @@ impl Algorithm {
             Self::Ed25519 => Ready::Ed25519(Box::new(Ed25519Key::new(material.expose())?)),
             Self::Hmac(digest) => Ready::Hmac(Box::new(MacKey::new(digest, material)?)),
         })
+    }
+}
+
+/// Whether the bytes are one DER sequence and nothing behind it: the library reads the first and stops.
+fn is_one_der_sequence(bytes: &[u8]) -> bool {
+    match bytes {
+        [0x30, length @ 0..0x80, rest @ ..] => usize::from(*length) == rest.len(),
+        [0x30, 0x81, length @ 0x80..=0xff, rest @ ..] => usize::from(*length) == rest.len(),
+        [0x30, 0x82, high @ 1..=0xff, low, rest @ ..] => {
+            usize::from(u16::from_be_bytes([*high, *low])) == rest.len()
+        }
+        _ => false,
     }
 }
 
@@ -176,6 +190,36 @@ mod tests {
                 assert!(!key.verifies(padding, &other, &signature));
             }
         }
+    }
+
+    #[test]
+    fn what_follows_the_material_is_refused() {
+        for algorithm in EVERY {
+            let material = algorithm.generate().unwrap();
+            let is_hmac = matches!(algorithm, Algorithm::Hmac(_));
+            let kept = algorithm.import(&material).ok().map(|kept| kept.expose().to_vec());
+            assert_eq!(kept.as_deref(), (!is_hmac).then_some(material.expose()));
+            for more in [&[0_u8][..], &[0; 300]] {
+                let longer = SecretBytes::new([material.expose(), more].concat());
+                assert!(algorithm.import(&longer).is_err(), "{algorithm:?}");
+            }
+            let cut = material.expose().split_last().unwrap().1.to_vec();
+            assert!(algorithm.import(&SecretBytes::new(cut)).is_err(), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn an_elliptic_key_is_kept_in_one_form() {
+        // RFC 5915 lets the public key be left out: P-256 with the private number 1.
+        let mut without = vec![
+            0x30, 0x41, 2, 1, 0, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a,
+            0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 4, 0x27, 0x30, 0x25, 2, 1, 1, 4, 0x20,
+        ];
+        without.extend([0; 31]);
+        without.push(1);
+        let algorithm = Algorithm::Ecdsa(Curve::P256);
+        let kept = algorithm.import(&SecretBytes::new(without)).unwrap();
+        assert_eq!(kept.len(), algorithm.generate().unwrap().len());
     }
 
     #[test]

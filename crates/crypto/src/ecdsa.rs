@@ -1,7 +1,7 @@
 //! ECDSA over the NIST curves (FIPS 186-5, SEC 1).
 
 use aws_lc_rs::digest;
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, PublicKeyX509Der};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED,
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING,
@@ -102,10 +102,15 @@ impl EcdsaKey {
         Ok(Self { curve, asn1, jws, public })
     }
 
-    /// The same key as the one PKCS#8 text that we keep, whatever attributes the given one carries.
+    /// The same key as the one PKCS#8 text that we keep: with its public point, uncompressed, and nothing else.
     pub(crate) fn canonical(curve: Curve, pkcs8: &[u8]) -> Result<SecretBytes, Refused> {
         let signing = curve.signing(Marshalling::Asn1);
-        encode(&EcdsaKeyPair::from_pkcs8(signing, pkcs8).map_err(|_| Refused)?)
+        let given = EcdsaKeyPair::from_pkcs8(signing, pkcs8).map_err(|_| Refused)?;
+        let private = AsBigEndian::<EcPrivateKeyBin>::as_be_bytes(&given.private_key());
+        let private = private.map_err(|_| Refused)?;
+        let public = given.public_key().as_ref();
+        let kept = EcdsaKeyPair::from_private_key_and_public_key(signing, private.as_ref(), public);
+        encode(&kept.map_err(|_| Refused)?)
     }
 
     /// The public key as SubjectPublicKeyInfo DER (RFC 5480).
