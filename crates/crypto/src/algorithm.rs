@@ -90,7 +90,7 @@ impl Algorithm {
 /// Whether the bytes are one DER sequence and nothing behind it: the library reads the first and stops.
 fn is_one_der_sequence(bytes: &[u8]) -> bool {
     match bytes {
-        [0x30, length @ 0..0x80, rest @ ..] => usize::from(*length) == rest.len(),
+        [0x30, length @ 0..=0x7f, rest @ ..] => usize::from(*length) == rest.len(),
         [0x30, 0x81, length @ 0x80..=0xff, rest @ ..] => usize::from(*length) == rest.len(),
         [0x30, 0x82, high @ 1..=0xff, low, rest @ ..] => {
             usize::from(u16::from_be_bytes([*high, *low])) == rest.len()
