@@ -12,8 +12,9 @@ api() {
   curl -sS --fail-with-body "$@" -H "Authorization: Bearer $COFFER_TOKEN" -H "Content-Type: application/json" \
     -H "X-Organisation-Identity: $COFFER_ORGANISATION" >/dev/null
 }
-for key in second third; do
-  api "$COFFER_ENDPOINT/v1/kms/$COFFER_REGION/keys" -d "{\"name\": \"$key\"}"
+for key in '"name": "second"' '"name": "third"' '"name": "signing", "keyType": "ed25519"' \
+  '"name": "mac", "keyType": "hmac"' '"name": "open", "exportAllowed": true'; do
+  api "$COFFER_ENDPOINT/v1/kms/$COFFER_REGION/keys" -d "{$key}"
 done
 for path in /app/a /app/b/c /app/d /e; do
   api "$COFFER_ENDPOINT/v1/secrets/$COFFER_REGION/secrets" \

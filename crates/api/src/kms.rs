@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
-use crate::secret::{BASE64, text};
+use crate::secret::{BASE64, text_or_null};
 use crate::{Map, SecretText, Time};
 
 /// A KMS key, never its material.
@@ -180,14 +180,14 @@ pub struct WrappingKeyResponse {
 fn key_type_schema() -> Object {
     let pattern = "^(aes128-gcm96|aes256-gcm96|chacha20-poly1305|rsa-(2048|3072|4096)|\
                    ecdsa-p(256|384|521)|ed25519|hmac(-sha(256|512))?)?$";
-    text(17).pattern(Some(pattern)).build()
+    text_or_null(17).pattern(Some(pattern)).build()
 }
 
 fn wrapped_schema() -> Object {
-    text(8192).pattern(Some(BASE64)).build()
+    text_or_null(8192).pattern(Some(BASE64)).build()
 }
 
 /// Names of hash functions, in every spelling that is read.
 pub(crate) fn hash_schema() -> Object {
-    text(8).pattern(Some("^[sS][hH][aA](2?-)?(256|384|512)$")).build()
+    text_or_null(8).pattern(Some("^[sS][hH][aA](2?-)?(256|384|512)$")).build()
 }

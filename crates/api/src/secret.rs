@@ -242,14 +242,19 @@ pub(crate) fn text(max_length: usize) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).max_length(Some(max_length))
 }
 
+/// A text that may be left out, `null` meaning the same.
+pub(crate) fn text_or_null(max_length: usize) -> ObjectBuilder {
+    text(max_length).schema_type(SchemaType::Array(vec![Type::String, Type::Null]))
+}
+
 /// Base64 of 1–4,096 bytes.
 pub(crate) fn base64_schema() -> Object {
     text(5464).min_length(Some(4)).pattern(Some(BASE64)).build()
 }
 
-/// Base64 of 0–1,024 bytes.
+/// Base64 of 0–1,024 bytes, or nothing.
 pub(crate) fn context_schema() -> Object {
-    text(1368).pattern(Some(BASE64)).build()
+    text_or_null(1368).pattern(Some(BASE64)).build()
 }
 
 fn key_values_schema() -> Object {

@@ -5,10 +5,11 @@ use pem_rfc7468::LineEnding;
 
 use crate::aead::{self, Cipher};
 use crate::digest::Digest;
-use crate::ecdsa::{Curve, EcdsaKey};
+use crate::ecdsa::{Curve, EcdsaKey, Marshalling};
 use crate::ed25519::Ed25519Key;
 use crate::mac::MacKey;
-use crate::rsa::{Modulus, RsaKey};
+use crate::rsa::{Modulus, Padding, RsaKey};
+use crate::signature::{Hashing, Scheme};
 use crate::{Refused, SecretBytes};
 
 /// An algorithm with its size.
@@ -71,8 +72,10 @@ impl Algorithm {
             Self::Ecdsa(curve) => EcdsaKey::canonical(curve, bytes)?,
             Self::Ed25519 => Ed25519Key::canonical(bytes)?,
         };
-        self.ready(&canonical)?;
-        Ok(canonical)
+        match self.ready(&canonical)?.proves_itself()? {
+            true => Ok(canonical),
+            false => Err(Refused),
+        }
     }
 
     /// Makes material ready for use. Refused when it is not of this algorithm and size.
@@ -114,6 +117,25 @@ pub enum Ready {
 }
 
 impl Ready {
+    /// Whether what the private half makes is what the public half takes: numbers can fit together and still be no
+    /// key, when a factor is not prime.
+    fn proves_itself(&self) -> Result<bool, Refused> {
+        const PROOF: &[u8] = b"coffer/1/import";
+        let hashing = Hashing { digest: Digest::Sha256, prehashed: false };
+        let scheme = match self {
+            Self::Rsa(key) => {
+                if key.decrypt(&key.encrypt(PROOF)?)?.expose() != PROOF {
+                    return Ok(false);
+                }
+                Scheme::Rsa(Padding::Pss, hashing)
+            }
+            Self::Ecdsa(_) => Scheme::Ecdsa(Marshalling::Asn1, hashing),
+            Self::Ed25519(_) => Scheme::Ed25519,
+            Self::Aead(_) | Self::Hmac(_) => return Ok(true),
+        };
+        self.verifies(scheme, PROOF, &self.sign(scheme, PROOF)?)
+    }
+
     /// The public key as text: PEM of the SubjectPublicKeyInfo (RFC 7468) for RSA and ECDSA, base64 of the 32
     /// bytes for Ed25519. Refused for symmetric keys, which have none.
     pub fn public_text(&self) -> Result<String, Refused> {
@@ -131,9 +153,7 @@ impl Ready {
 mod tests {
     use super::*;
     use crate::Message;
-    use crate::ecdsa::Marshalling;
     use crate::import::{WRAPPING_MODULUS, import};
-    use crate::rsa::Padding;
 
     const EVERY: [Algorithm; 13] = [
         Algorithm::Aead(Cipher::Aes128Gcm),

@@ -8,15 +8,25 @@ ALTER TABLE kms_keys ADD COLUMN allow_rotation BIGINT NOT NULL DEFAULT 0;
 DROP INDEX kms_keys_by_slug;
 CREATE UNIQUE INDEX kms_keys_by_slug
     ON kms_keys (organisation_id, region_id, project_id, slug) WHERE deletion_scheduled_at IS NULL;
-CREATE INDEX kms_keys_by_deletion ON kms_keys (deletion_scheduled_at)
-    WHERE status = 'pending_deletion';
 
--- The fingerprint of the root key that wraps the material; empty where nobody has asked yet.
-ALTER TABLE kms_key_versions ADD COLUMN root_key TEXT NOT NULL DEFAULT '';
+-- What the clock looks for.
+CREATE INDEX kms_keys_by_deletion ON kms_keys (key_id) WHERE status = 'pending_deletion';
+CREATE INDEX kms_keys_by_rotation ON kms_keys (key_id)
+    WHERE status = 'active' AND rotation_enabled = 1;
+
 -- How many seals the version may have made, counted before they are made. Those of before were not counted:
 -- taken for sixteen million.
 ALTER TABLE kms_key_versions ADD COLUMN seals BIGINT NOT NULL DEFAULT 0;
 UPDATE kms_key_versions SET seals = 16777216;
+CREATE INDEX kms_key_versions_by_seals ON kms_key_versions (seals) WHERE seals >= 1073741824;
+
+-- The fingerprint of the root key that wraps the material. Until now a store had one, and named it in `meta`.
+ALTER TABLE kms_key_versions ADD COLUMN root_key TEXT NOT NULL DEFAULT '';
+UPDATE kms_key_versions
+    SET root_key = COALESCE((SELECT value FROM meta WHERE name = 'root_key'), '');
+DELETE FROM meta WHERE name = 'root_key';
+CREATE INDEX kms_key_versions_by_root_key ON kms_key_versions (root_key)
+    WHERE wrapped_material IS NOT NULL;
 
 CREATE TABLE wrapping_keys (
     region_id TEXT NOT NULL PRIMARY KEY REFERENCES regions (region_id),

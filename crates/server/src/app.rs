@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
-use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::keyring::Keyring;
+use crate::lane::Lanes;
 use crate::model::access_policy::canonical_net;
 use crate::store::Store;
 
@@ -25,11 +25,9 @@ pub struct App {
     pub directory: Directory,
     pub clock: Clock,
     pub config: Config,
-    /// Held by whoever has seals counted.
-    pub counting: tokio::sync::Mutex<()>,
     /// Held by whoever makes a region's wrapping key.
     pub making_wrapping_key: tokio::sync::Mutex<()>,
-    pub slow: Slow,
+    pub lanes: Lanes,
     pub last_access: LastAccess,
     pub auth_failures: AuthFailures,
     /// Those of the configuration, IPv4 within IPv6 made IPv4.
@@ -77,32 +75,6 @@ impl LastAccess {
     }
 }
 
-/// Work of a second or so of one core, such as making an RSA key: half of the cores at most, so that it holds
-/// nobody else up.
-pub struct Slow(Arc<Semaphore>);
-
-impl Default for Slow {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self(Arc::new(Semaphore::new((cores / 2).max(1))))
-    }
-}
-
-impl Slow {
-    /// Runs `work` on a thread of its own, in its turn.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let turn = self.0.clone().acquire_owned().await;
-        let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work()
-        });
-        done.await.map_err(|error| Error::bug(error.to_string()))?
-    }
-}
-
 /// Failed authentications, counted per address.
 pub struct AuthFailures(Option<DefaultKeyedRateLimiter<IpAddr>>);
 
@@ -144,9 +116,8 @@ impl App {
             directory: Directory::new(store.clone()),
             store,
             keyring: Arc::new(keyring),
-            counting: tokio::sync::Mutex::default(),
             making_wrapping_key: tokio::sync::Mutex::default(),
-            slow: Slow::default(),
+            lanes: Lanes::default(),
             clock,
             last_access: LastAccess::default(),
             auth_failures: AuthFailures::new(config.limits.auth_failures_per_minute),

@@ -21,7 +21,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("root_keys.custody", "`file`, `credential`, `descriptor` or `pkcs11`"),
     (
         "root_keys.file",
-        "file of the key (`pkcs11`: of the sealed key), from `data`; default \"root.key\"",
+        "file of the key from `data`; default \"root.key\"; of the sealed key \"root.sealed\"",
     ),
     ("root_keys.credential", "name of the service manager's credential"),
     ("root_keys.descriptor", "number of the open file descriptor"),
@@ -65,7 +65,7 @@ pub struct Config {
 
 /// Where a root key is kept.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "custody", rename_all = "lowercase")]
+#[serde(tag = "custody", rename_all = "lowercase", deny_unknown_fields)]
 pub enum RootKeyConfig {
     File {
         #[serde(default = "root_key_file")]
@@ -78,20 +78,21 @@ pub enum RootKeyConfig {
         folder: Option<PathBuf>,
     },
     Descriptor {
-        descriptor: u32,
+        descriptor: i32,
     },
     Pkcs11(Pkcs11Config),
 }
 
 /// A token and its key that seals a root key.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pkcs11Config {
     pub module: PathBuf,
     pub token: String,
     pub pin_file: PathBuf,
     #[serde(default = "sealing_key")]
     pub key: String,
-    #[serde(default = "root_key_file")]
+    #[serde(default = "sealed_file")]
     pub file: PathBuf,
 }
 
@@ -109,6 +110,10 @@ pub enum MemoryLock {
 
 fn root_key_file() -> PathBuf {
     PathBuf::from("root.key")
+}
+
+fn sealed_file() -> PathBuf {
+    PathBuf::from("root.sealed")
 }
 
 fn sealing_key() -> String {

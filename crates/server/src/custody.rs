@@ -4,12 +4,12 @@ mod files;
 mod token;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use coffer_crypto::RootKey;
+use coffer_crypto::{RootKey, random};
 use zeroize::Zeroizing;
 
 use crate::config::{Config, RootKeyConfig};
@@ -79,42 +79,57 @@ impl Custody {
 ///
 /// SECURITY: a store without its root key is never given a new one: that would be data loss made quiet.
 pub fn root_keys(config: &Config, missing: WhenMissing) -> Result<(RootKey, Vec<RootKey>)> {
-    let mut keys = Vec::new();
-    for root_key in &config.root_keys {
-        let custody = Custody::new(root_key, &config.data);
-        keys.push(match custody.find()? {
-            Some(key) => key,
-            None if config.data.join("coffer.db").exists() => bail!(
-                "{} is missing, but the store is there; put the root key back, or make a further one \
-                 with `cofferd root-key`",
-                custody.place
-            ),
-            None if missing == WhenMissing::Refuse => {
-                bail!("{} is missing; make a store with `cofferd bootstrap`", custody.place)
+    let mut all = config.root_keys.iter().map(|key| Custody::new(key, &config.data));
+    let first = all.next().context("`root_keys` is empty")?;
+    let key = match first.find()? {
+        Some(key) => key,
+        None if config.data.join("coffer.db").exists() && config.root_keys.len() > 1 => {
+            bail!("{} is missing; `cofferd root-key` makes it", first.place)
+        }
+        None if config.data.join("coffer.db").exists() => {
+            bail!("{} is missing, but the store is there; put the root key back", first.place)
+        }
+        None if missing == WhenMissing::Refuse => {
+            bail!("{} is missing; make a store with `cofferd bootstrap`", first.place)
+        }
+        None => first.make()?,
+    };
+    let mut others = Vec::new();
+    for custody in all {
+        match custody.find()? {
+            Some(other) if other.fingerprint() == key.fingerprint() => {
+                bail!("{} holds the same root key as {}", custody.place, first.place)
             }
-            None => custody.make()?,
-        });
+            Some(other) => others.push(other),
+            // Whether the store needs it is found out from the store.
+            None => tracing::warn!("{} is missing", custody.place),
+        }
     }
-    let mut keys = keys.into_iter();
-    let first = keys.next().context("`root_keys` is empty")?;
-    Ok((first, keys.collect()))
+    Ok((key, others))
 }
 
-/// Makes what is missing of the configured root keys, beside one at least that is there: place, fingerprint
-/// and whether it is new.
-pub fn complete_root_keys(config: &Config) -> Result<Vec<(String, String, bool)>> {
-    let all: Vec<_> = config.root_keys.iter().map(|key| Custody::new(key, &config.data)).collect();
-    let found = all.iter().map(Custody::find).collect::<Result<Vec<_>>>()?;
-    ensure!(
-        found.iter().any(Option::is_some) || !config.data.join("coffer.db").exists(),
-        "no root key of the store is there; put one back before a further one is made"
-    );
-    let completed = all.iter().zip(found).map(|(custody, key)| {
-        let is_new = key.is_none();
-        let key = key.map_or_else(|| custody.make(), Ok)?;
-        Ok((custody.place.clone(), key.fingerprint().to_owned(), is_new))
-    });
-    completed.collect()
+/// Makes what is missing of the configured root keys, as far as it can be made from here: a line on each.
+pub fn complete_root_keys(config: &Config) -> Result<Vec<String>> {
+    prepare_folder(&config.data)?;
+    let mut lines = Vec::new();
+    for root_key in &config.root_keys {
+        let custody = Custody::new(root_key, &config.data);
+        let place = &custody.place;
+        lines.push(match custody.find() {
+            Ok(Some(key)) => format!("root key {} is there: {place}", key.fingerprint()),
+            Ok(None) if custody.keep.is_some() => {
+                ensure!(
+                    config.root_keys.len() > 1 || !config.data.join("coffer.db").exists(),
+                    "{place} is missing, but the store is there; put the root key back"
+                );
+                format!("root key {} is made: {place}", custody.make()?.fingerprint())
+            }
+            Err(error) if custody.keep.is_some() => return Err(error),
+            Ok(None) => format!("no root key, and none can be made from here: {place}"),
+            Err(error) => format!("cannot be read from here: {error:#}"),
+        });
+    }
+    Ok(lines)
 }
 
 /// What to do with a file that is there already.
@@ -124,25 +139,38 @@ pub enum WhenThere {
     Refuse,
 }
 
+/// Ends the names of files that are still being written.
+const UNFINISHED: &str = ".unfinished";
+
+/// Removes what a crash has left half-written, or under a second name.
+pub fn remove_unfinished(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.as_os_str().as_encoded_bytes().ends_with(UNFINISHED.as_bytes()) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a file with rights 0600 so that a crash leaves the old one or the new one, whole.
 pub fn write_private(file: &Path, bytes: &[u8], there: WhenThere) -> Result<()> {
     let write = || -> std::io::Result<()> {
-        let fresh = file.with_extension("fresh");
-        // Left from a crash, it may be another name of the file itself: unlinked, never written through.
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
+        // A name of its own, so that two processes never write into one file.
+        let unique = random::array::<8>().map_err(std::io::Error::other)?;
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".{:016x}{UNFINISHED}", u64::from_be_bytes(unique)));
+        let fresh = Path::new(&name);
+        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
+        let written = out.write_all(bytes).and_then(|()| out.sync_all());
+        let placed = written.and_then(|()| match there {
+            WhenThere::Replace => fs::rename(fresh, file),
+            WhenThere::Refuse => fs::hard_link(fresh, file),
+        });
+        if placed.is_err() || there == WhenThere::Refuse {
+            fs::remove_file(fresh)?;
         }
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        out.write_all(bytes)?;
-        out.sync_all()?;
-        match there {
-            WhenThere::Replace => fs::rename(&fresh, file)?,
-            WhenThere::Refuse => {
-                fs::hard_link(&fresh, file)?;
-                fs::remove_file(&fresh)?;
-            }
-        }
+        placed?;
         match file.parent() {
             Some(folder) => File::open(folder)?.sync_all(),
             None => Ok(()),

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::model::action::{Action, Audience, Feature, Refusal, Resource};
 use crate::model::caller::{Arrival, Call, Caller, Principal, Standing};
 use crate::model::decide::{Target, allows};
-use crate::model::identity::Region;
+use crate::model::identity::{Organisation, Region};
 use crate::model::key::Key;
 use crate::store::Tx;
 
@@ -116,39 +116,20 @@ where
 }
 
 /// Passes a read: the answer waits until its record is durable.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub async fn read<T, F>(app: &App, call: &Call, ask: Ask, operate: F) -> Result<T>
 where
     T: Send + 'static,
     F: AsyncFn(&mut Tx, &Scope) -> Result<T> + Send + 'static,
 {
-    let nothing = |_| std::future::ready(Ok(()));
-    read_prepared(app, call, ask, nothing, async move |tx, scope, ()| operate(tx, scope).await)
-        .await
-}
-
-/// As [`read`], with work ahead of it as in [`write_prepared`].
-#[expect(clippy::disallowed_methods, reason = "this is the door")]
-pub async fn read_prepared<P, R, T, F>(
-    app: &App,
-    call: &Call,
-    ask: Ask,
-    prepare: impl FnOnce(Scope) -> R,
-    operate: F,
-) -> Result<T>
-where
-    P: Send + 'static,
-    R: Future<Output = Result<P>>,
-    T: Send + 'static,
-    F: AsyncFn(&mut Tx, &Scope, &P) -> Result<T> + Send + 'static,
-{
     let mut record = Record::begin(app, call, &ask);
-    let (scope, prepared) = match enter(app, call, ask, &mut record, prepare).await {
-        Ok(entered) => entered,
+    let scope = match admit(app, call, ask, &mut record).await {
+        Ok(scope) => scope,
         Err(refusal) => return record.end(app, Err(refusal), Vec::new()).await,
     };
     let organisation = scope.organisation.clone();
     let look = async move |tx: &mut Tx| {
-        let outcome = operate(tx, &scope, &prepared).await;
+        let outcome = operate(tx, &scope).await;
         Ok((outcome, tx.take_notes()))
     };
     let done = match record.action {
@@ -159,7 +140,33 @@ where
     record.end(app, outcome, notes).await
 }
 
-/// Admits a call and does what is to be done ahead of its transaction.
+/// Passes a read that does its work outside of the store's threads, and looks things up with [`look_up`].
+pub async fn work<T, R>(
+    app: &App,
+    call: &Call,
+    ask: Ask,
+    work: impl FnOnce(Scope) -> R,
+) -> Result<T>
+where
+    T: Send + 'static,
+    R: Future<Output = Result<T>>,
+{
+    let mut record = Record::begin(app, call, &ask);
+    let entered = enter(app, call, ask, &mut record, work).await;
+    record.end(app, entered.map(|(_, done)| done), Vec::new()).await
+}
+
+/// Looks something up for an admitted call, outside of its transaction.
+pub async fn look_up<T, F>(app: &App, scope: &Scope, operate: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx, &Scope) -> Result<T> + Send + 'static,
+{
+    let (organisation, scope) = (scope.organisation.clone(), scope.clone());
+    inspect_within(app, &organisation, async move |tx| operate(tx, &scope).await).await
+}
+
+/// Admits a call and does what is to be done ahead of its end, which may take a while: decided again then.
 async fn enter<P, R: Future<Output = Result<P>>>(
     app: &App,
     call: &Call,
@@ -167,8 +174,17 @@ async fn enter<P, R: Future<Output = Result<P>>>(
     record: &mut Record,
     prepare: impl FnOnce(Scope) -> R,
 ) -> Result<(Scope, P)> {
-    let scope = admit(app, call, ask, record).await?;
+    let action = ask.action;
+    let mut scope = admit(app, call, ask, record).await?;
     let prepared = prepare(scope.clone()).await?;
+    scope.caller = app.directory.read_caller(&call.claim, app.clock.now()).await?;
+    check_features(member_of(&scope.caller)?, action)?;
+    if let Some(region) = &scope.region {
+        let region = app.directory.read_region(&region.id).await?;
+        check_kms(action, Some(&region))?;
+    }
+    let subject = Some(scope.subject.as_str()).filter(|subject| !subject.is_empty());
+    decide(&scope.caller, action, subject)?;
     Ok((scope, prepared))
 }
 
@@ -194,17 +210,9 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
         return Ok(scope);
     }
     let caller = scope.caller.clone();
-    let organisation = match &caller.standing {
-        Standing::Member(organisation) => organisation,
-        Standing::Stranger => return Err(Error::denied("not a member of this organisation")),
-        Standing::Unnamed => {
-            return Err(Error::invalid("", "header `X-Organisation-Identity` is missing"));
-        }
-    };
+    let organisation = member_of(&caller)?;
     scope.organisation.clone_from(&organisation.id);
-    if let Some(feature) = rule.features.iter().find(|feature| !organisation.has(**feature)) {
-        return Err(feature_off(*feature, rule.resource));
-    }
+    check_features(organisation, ask.action)?;
     if let Some(region) = &ask.region {
         scope.region = Some(app.directory.read_region(region).await?);
     }
@@ -216,10 +224,7 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
         scope.project.clone_from(&project.id);
         record.project.clone_from(&project.id);
     }
-    if rule.resource == Resource::KmsKey && scope.region.as_ref().is_some_and(|region| !region.kms)
-    {
-        return Err(Error::kms_unavailable());
-    }
+    check_kms(ask.action, scope.region.as_ref())?;
     let subject = match ask.subject {
         Subject::None | Subject::Within(_) => None,
         Subject::New(id) => Some(id),
@@ -234,18 +239,46 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
     if let Some(subject) = &subject {
         record.subject.clone_from(subject);
     }
-    match allows(&caller.grants, ask.action, subject.as_deref().map_or(Target::Some, Target::One)) {
-        true => Ok(Scope { subject: subject.unwrap_or_default(), ..scope }),
-        false => Err(not_granted(ask.action, rule.refusal)),
+    decide(&caller, ask.action, subject.as_deref())?;
+    Ok(Scope { subject: subject.unwrap_or_default(), ..scope })
+}
+
+fn member_of(caller: &Caller) -> Result<&Organisation> {
+    match &caller.standing {
+        Standing::Member(organisation) => Ok(organisation),
+        Standing::Stranger => Err(Error::denied("not a member of this organisation")),
+        Standing::Unnamed => Err(Error::invalid("", "header `X-Organisation-Identity` is missing")),
+    }
+}
+
+fn check_features(organisation: &Organisation, action: Action) -> Result<()> {
+    let rule = action.rule();
+    match rule.features.iter().find(|feature| !organisation.has(**feature)) {
+        Some(feature) => Err(feature_off(*feature, rule.resource)),
+        None => Ok(()),
+    }
+}
+
+/// Calls on keys need KMS in their region, whatever they are (contract, section 3.15).
+fn check_kms(action: Action, region: Option<&Region>) -> Result<()> {
+    match action.rule().resource == Resource::KmsKey && region.is_some_and(|region| !region.kms) {
+        true => Err(Error::kms_unavailable()),
+        false => Ok(()),
+    }
+}
+
+fn decide(caller: &Caller, action: Action, subject: Option<&str>) -> Result<()> {
+    match allows(&caller.grants, action, subject.map_or(Target::Some, Target::One)) {
+        true => Ok(()),
+        false => Err(not_granted(action, action.rule().refusal)),
     }
 }
 
 /// The key by its identity or slug: grants name keys by identity alone.
-#[expect(clippy::disallowed_methods, reason = "this is the door")]
 async fn find_key(app: &App, scope: &Scope, reference: String) -> Result<Key> {
     let (region, project) = (scope.region_id().to_owned(), scope.project.clone());
     let read = async move |tx: &mut Tx| tx.find_key(&region, &project, &reference).await;
-    let key = app.store.read(&scope.organisation, read).await?;
+    let key = inspect_within(app, &scope.organisation, read).await?;
     key.ok_or(Error::not_found("key"))
 }
 
@@ -287,9 +320,10 @@ pub async fn refuse(app: &App, arrival: &Arrival, refusal: Error) -> Error {
 /// Passes the server's own bookkeeping, which is no caller's and leaves no record: last accesses, and what the
 /// configuration file says of regions.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-pub async fn keep_house<F>(app: &App, organisation: &str, operate: F) -> Result<()>
+pub async fn keep_house<T, F>(app: &App, organisation: &str, operate: F) -> Result<T>
 where
-    F: AsyncFn(&mut Tx) -> Result<()> + Send + 'static,
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
 {
     app.store.write(organisation, operate).await
 }
@@ -336,13 +370,22 @@ where
 }
 
 /// Asks the store a question that is no caller's: whether it works, whether it is empty.
-#[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub async fn inspect<T, F>(app: &App, operate: F) -> Result<T>
 where
     T: Send + 'static,
     F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
 {
-    app.store.read("", operate).await
+    inspect_within(app, "", operate).await
+}
+
+/// As [`inspect`], within an organisation.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn inspect_within<T, F>(app: &App, organisation: &str, operate: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
+{
+    app.store.read(organisation, operate).await
 }
 
 impl Scope {

@@ -15,11 +15,14 @@ use quick_cache::sync::Cache;
 use crate::error::{Error, Result};
 use crate::model::key::{Wrapped, WrappedKey};
 
-pub use allowance::{Allowance, Permit, SEALS_AT_ONCE};
+pub use allowance::{Allowance, Block, Permit, SEALS_AT_ONCE};
 pub use material::Fresh;
 
 /// Key versions kept ready in memory; more are unwrapped again when they are needed.
 const READY_MAX: usize = 4096;
+
+/// Public keys kept in memory.
+const PUBLIC_MAX: usize = 16_384;
 
 /// The root keys and the key versions that were unwrapped with them.
 pub struct Keyring {
@@ -32,6 +35,8 @@ pub struct Keyring {
     ready: Cache<(String, String, Wrapped), Arc<Ready>>,
     /// Keys that are not active: whatever was under way when they ceased to be must not put them back.
     dropped: RwLock<HashSet<(String, String)>>,
+    /// Public keys as text, of keys in any state.
+    public: Cache<(String, String, Wrapped), Arc<str>>,
     /// How often each key version may still seal.
     pub allowance: Allowance,
 }
@@ -43,6 +48,7 @@ impl Keyring {
             roots: std::iter::once(first).chain(others).collect(),
             ready: Cache::new(READY_MAX),
             dropped: RwLock::default(),
+            public: Cache::new(PUBLIC_MAX),
             allowance: Allowance::default(),
         }
     }
@@ -62,6 +68,12 @@ impl Keyring {
         let mut dropped = self.dropped.write().unwrap_or_else(PoisonError::into_inner);
         dropped.insert((organisation.to_owned(), key.to_owned()));
         self.ready.retain(|(o, k, _), _| o != organisation || k != key);
+    }
+
+    /// Forgets a key whose material is erased for ever.
+    pub fn forget_key(&self, organisation: &str, key: &str) {
+        self.drop_key(organisation, key);
+        self.keep_key(organisation, key);
     }
 
     /// Lets a key's material be kept in memory again.

@@ -7,6 +7,7 @@
 //! | [`store`] | rows, and the only SQL |
 //! | [`keyring`] | root key → key version → data key → value |
 //! | [`budget`] | leave to seal, counted |
+//! | [`lane`] | slow work, bounded |
 //! | [`directory`] | token → caller with compiled grants, in memory |
 //! | [`auth`] | who is calling |
 //! | [`secrets`], [`kms`], [`iam`], [`audit`], [`platform`] | operations |
@@ -30,6 +31,7 @@ pub mod iam;
 pub mod jobs;
 pub mod keyring;
 pub mod kms;
+pub mod lane;
 pub mod memory;
 pub mod model;
 pub mod platform;
@@ -54,6 +56,7 @@ pub async fn open(config: Config, missing: WhenMissing) -> anyhow::Result<Arc<Ap
     custody::prepare_folder(&config.data)?;
     // Locked before anything is made: two first starts must not make two root keys.
     let lock = store::lock(&config.data)?;
+    custody::remove_unfinished(&config.data)?;
     if missing == WhenMissing::Refuse && !config.data.join("coffer.db").exists() {
         anyhow::bail!(
             "{} holds no store; make one with `cofferd bootstrap`",

@@ -65,6 +65,7 @@ enum Command {
         organisation: String,
     },
     /// Make the root keys that the settings name and that are not there yet, and print the fingerprint of each.
+    /// Can be run while the server serves; run it as the server's user.
     RootKey {
         /// TOML file with the settings.
         #[arg(long)]
@@ -95,7 +96,7 @@ async fn run(command: Command) -> Result<()> {
     let missing = command.missing();
     match command {
         Command::Dev { listen, data } => {
-            let app = open_to_serve(Config::dev(listen, data.clone()), missing).await?;
+            let app = open_locked(Config::dev(listen, data.clone()), missing).await?;
             let listeners = listen_on(&app.config.listen).await?;
             let listening = listeners.first().context("no listener")?.local_addr()?;
             dev::prepare(&app, &data, listening).await?;
@@ -105,7 +106,7 @@ async fn run(command: Command) -> Result<()> {
             serve(app, listeners, stop).await;
         }
         Command::Serve { config } => {
-            let app = open_to_serve(Config::load(&config)?, missing).await?;
+            let app = open_locked(Config::load(&config)?, missing).await?;
             let listeners = listen_on(&app.config.listen).await?;
             let stop = asked_to_stop()?;
             for listener in &listeners {
@@ -114,7 +115,7 @@ async fn run(command: Command) -> Result<()> {
             serve(app, listeners, stop).await;
         }
         Command::Bootstrap { config, organisation, owner } => {
-            let app = open(Config::load(&config)?, missing).await?;
+            let app = open_locked(Config::load(&config)?, missing).await?;
             let founding = Founding { organisation, owner_email: owner };
             let founded = platform::found(&app, &founding).await?;
             app.store.close();
@@ -126,24 +127,21 @@ async fn run(command: Command) -> Result<()> {
             ))?;
         }
         Command::OwnerToken { config, organisation } => {
-            let app = open(Config::load(&config)?, missing).await?;
+            let app = open_locked(Config::load(&config)?, missing).await?;
             let token = platform::mint_owner_token(&app, &organisation).await?;
             app.store.close();
             say(&format!("token {}\n", token.as_str()))?;
         }
         Command::RootKey { config } => {
-            for (place, fingerprint, is_new) in
-                custody::complete_root_keys(&Config::load(&config)?)?
-            {
-                let state = if is_new { "made" } else { "there" };
-                say(&format!("root key {fingerprint} {state}: {place}\n"))?;
+            for line in custody::complete_root_keys(&Config::load(&config)?)? {
+                say(&format!("{line}\n"))?;
             }
         }
     }
     Ok(())
 }
 
-async fn open_to_serve(config: Config, missing: WhenMissing) -> Result<Arc<App>> {
+async fn open_locked(config: Config, missing: WhenMissing) -> Result<Arc<App>> {
     memory::keep_out_of_swap(config.memory_lock)?;
     open(config, missing).await
 }

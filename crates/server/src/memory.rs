@@ -5,7 +5,6 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
-use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::config::MemoryLock;
 
@@ -33,11 +32,10 @@ pub fn keep_out_of_swap(wanted: MemoryLock) -> Result<()> {
 }
 
 fn lock() -> Result<()> {
+    // Root may; for others the limit stays as it is.
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     // With a limit, memory beyond it could not be had at all, and the process would end.
-    let limit = getrlimit(Resource::Memlock).current;
-    let may_exceed =
-        capabilities(None).is_ok_and(|own| own.effective.contains(CapabilitySet::IPC_LOCK));
-    if let Some(bytes) = limit.filter(|_| !may_exceed) {
+    if let Some(bytes) = getrlimit(Resource::Memlock).current {
         bail!("the limit of locked memory is {bytes} bytes; LimitMEMLOCK=infinity lifts it");
     }
     let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;

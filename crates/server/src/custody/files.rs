@@ -1,11 +1,12 @@
 //! Root keys in files, credentials and descriptors.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use zeroize::Zeroizing;
 
 use super::{Custody, WhenThere, write_private};
@@ -15,7 +16,7 @@ pub fn file(path: &Path) -> Custody {
     let (read, kept) = (path.to_owned(), path.to_owned());
     Custody {
         place: path.display().to_string(),
-        read: Box::new(move || read_private(&read)),
+        read: Box::new(move || read_private(&read, 0o077)),
         keep: Some(Box::new(move |text| write_private(&kept, text.as_bytes(), WhenThere::Refuse))),
     }
 }
@@ -27,19 +28,24 @@ pub fn credential(folder: Option<&Path>, name: &str) -> Custody {
         place: format!("credential {name}"),
         read: Box::new(move || {
             let path = path.as_deref();
-            read_private(path.context("no CREDENTIALS_DIRECTORY: nobody hands credentials over")?)
+            let path = path.context("no CREDENTIALS_DIRECTORY: nobody hands credentials over")?;
+            // The folder is closed to others; systemd lets the service's user in by an access control list,
+            // which shows as rights of the group.
+            read_private(path, 0o007)
         }),
         keep: None,
     }
 }
 
 /// An open file descriptor, read to its end once.
-pub fn descriptor(number: u32) -> Custody {
+pub fn descriptor(number: i32) -> Custody {
     Custody {
         place: format!("file descriptor {number}"),
         read: Box::new(move || {
-            let text = fs::read_to_string(format!("/dev/fd/{number}")).map(Zeroizing::new);
-            text.map(Some).context("cannot be read")
+            // Taken over rather than opened again by name, which the user may have no right to.
+            let own = pidfd_open(getpid(), PidfdFlags::empty())?;
+            let taken = pidfd_getfd(own, number, PidfdGetfdFlags::empty());
+            read_text(File::from(taken.context("is not open")?)).map(Some)
         }),
         keep: None,
     }
@@ -47,14 +53,23 @@ pub fn descriptor(number: u32) -> Custody {
 
 /// A file's text, if there is one.
 ///
-/// SECURITY: refused when others can read it, or write it.
-pub fn read_private(path: &Path) -> Result<Option<Zeroizing<String>>> {
-    let text = match fs::read_to_string(path).map(Zeroizing::new) {
-        Ok(text) => text,
+/// SECURITY: refused when any of the `forbidden` rights is given.
+pub fn read_private(path: &Path, forbidden: u32) -> Result<Option<Zeroizing<String>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    let rights = fs::metadata(path)?.permissions().mode();
-    ensure!(rights & 0o077 == 0, "{} can be read by others; chmod 600 it", path.display());
-    Ok(Some(text))
+    let rights = file.metadata()?.permissions().mode();
+    ensure!(rights & forbidden == 0, "{} can be read by others; chmod 600 it", path.display());
+    read_text(file).with_context(|| path.display().to_string()).map(Some)
+}
+
+/// The text of a small file, in a buffer that never grows and so leaves no copies.
+fn read_text(file: File) -> Result<Zeroizing<String>> {
+    const BYTES_MAX: u64 = 4096;
+    let mut text = Zeroizing::new(String::with_capacity(BYTES_MAX as usize + 1));
+    file.take(BYTES_MAX + 1).read_to_string(&mut text).context("cannot be read")?;
+    ensure!(text.len() as u64 <= BYTES_MAX, "is longer than {BYTES_MAX} bytes");
+    Ok(text)
 }

@@ -11,6 +11,7 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
+use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use zeroize::Zeroizing;
 
@@ -29,7 +30,7 @@ pub fn custody(config: &Pkcs11Config, file: &Path) -> Custody {
     let (sealed, kept) = (file.to_owned(), file.to_owned());
     Custody {
         place: format!("{}, sealed by token {}", file.display(), config.token),
-        read: Box::new(move || match read_private(&sealed)? {
+        read: Box::new(move || match read_private(&sealed, 0o077)? {
             Some(text) => {
                 with_token(&reading, |session| open(session, &reading.key, &text)).map(Some)
             }
@@ -44,7 +45,7 @@ pub fn custody(config: &Pkcs11Config, file: &Path) -> Custody {
 
 /// Does something with the token, logged in.
 fn with_token<T>(config: &Pkcs11Config, act: impl FnOnce(&Session) -> Result<T>) -> Result<T> {
-    let pin = read_private(&config.pin_file)?
+    let pin = read_private(&config.pin_file, 0o077)?
         .with_context(|| format!("{} is missing", config.pin_file.display()))?;
     let module = Pkcs11::new(&config.module)
         .with_context(|| format!("cannot load {}", config.module.display()))?;
@@ -59,24 +60,37 @@ fn with_token<T>(config: &Pkcs11Config, act: impl FnOnce(&Session) -> Result<T>)
 }
 
 fn find_session(module: &Pkcs11, token: &str, pin: &str) -> Result<Session> {
-    for slot in module.get_slots_with_initialized_token()? {
-        if module.get_token_info(slot)?.label().trim_end() == token {
+    let slots = module.get_slots_with_initialized_token()?.into_iter();
+    // A slot that does not answer is not the one.
+    let is_wanted = |slot: &Slot| {
+        module.get_token_info(*slot).is_ok_and(|info| info.label().trim_end() == token)
+    };
+    match slots.filter(is_wanted).collect::<Vec<_>>()[..] {
+        [slot] => {
             let session = module.open_rw_session(slot)?;
             session.login(UserType::User, Some(&AuthPin::new(pin.into())))?;
-            return Ok(session);
+            Ok(session)
         }
+        [] => bail!("there is no token {token}"),
+        // SECURITY: the PIN goes to no token that may be somebody else's.
+        _ => bail!("there are several tokens {token}; give each a label of its own"),
     }
-    bail!("there is no token {token}")
 }
 
-/// `seal[token key](CONTEXT, text)`, AES-256-GCM in the token, with a nonce of ours.
+/// `seal[token key](CONTEXT, text)`, AES-256-GCM in the token. What does not open again is never kept.
 fn seal(session: &Session, label: &str, text: &str) -> Result<String> {
-    let key = find_key(session, label)?.map_or_else(|| make_key(session, label), Ok)?;
-    let nonce = random::array::<NONCE_BYTES>()?;
-    let mut used = nonce;
-    let mechanism = Mechanism::AesGcm(GcmParams::new(&mut used, CONTEXT, 128.into())?);
+    let key = match find_keys(session, label)?.first() {
+        Some(key) => *key,
+        None => make_key(session, label)?,
+    };
+    let mut nonce = random::array::<NONCE_BYTES>()?;
+    // Some tokens choose the nonce themselves and write it there.
+    let mechanism = Mechanism::AesGcm(GcmParams::new(&mut nonce, CONTEXT, 128.into())?);
     let sealed = session.encrypt(&mechanism, key, text.as_bytes())?;
-    Ok(format!("{PREFIX}{}\n", STANDARD.encode([&nonce[..], &sealed].concat())))
+    let text_of_seal = format!("{PREFIX}{}\n", STANDARD.encode([&nonce[..], &sealed].concat()));
+    let opened = open(session, label, &text_of_seal)?;
+    ensure!(*opened == *text, "the token does not open what it has sealed");
+    Ok(text_of_seal)
 }
 
 fn open(session: &Session, label: &str, text: &str) -> Result<Zeroizing<String>> {
@@ -84,19 +98,26 @@ fn open(session: &Session, label: &str, text: &str) -> Result<Zeroizing<String>>
     let bytes = STANDARD.decode(encoded).context("is no sealed root key")?;
     let (nonce, sealed) =
         bytes.split_first_chunk::<NONCE_BYTES>().context("is no sealed root key")?;
-    let key = find_key(session, label)?;
-    let key = key.with_context(|| format!("the token has no key {label}"))?;
-    let mut used = *nonce;
-    let mechanism = Mechanism::AesGcm(GcmParams::new(&mut used, CONTEXT, 128.into())?);
-    let opened = session.decrypt(&mechanism, key, sealed);
-    let opened = Zeroizing::new(opened.context("the token's key does not open it")?);
-    Ok(Zeroizing::new(std::str::from_utf8(&opened).context("is no root key")?.to_owned()))
+    let keys = find_keys(session, label)?;
+    ensure!(!keys.is_empty(), "the token has no key {label}");
+    // Two first starts may have made two keys; the seal tells which is its own.
+    for key in keys {
+        let mut nonce = *nonce;
+        let mechanism = Mechanism::AesGcm(GcmParams::new(&mut nonce, CONTEXT, 128.into())?);
+        if let Ok(opened) = session.decrypt(&mechanism, key, sealed) {
+            let opened = Zeroizing::new(opened);
+            return Ok(Zeroizing::new(
+                std::str::from_utf8(&opened).context("is no root key")?.to_owned(),
+            ));
+        }
+    }
+    bail!("no key {label} of the token opens it")
 }
 
-/// The sealing key.
+/// The sealing keys.
 ///
-/// SECURITY: refused when it could be taken out of the token.
-fn find_key(session: &Session, label: &str) -> Result<Option<ObjectHandle>> {
+/// SECURITY: refused when one of them could be taken out of the token, or the token does not say.
+fn find_keys(session: &Session, label: &str) -> Result<Vec<ObjectHandle>> {
     let wanted = [
         Attribute::Class(ObjectClass::SECRET_KEY),
         Attribute::KeyType(KeyType::AES),
@@ -104,16 +125,14 @@ fn find_key(session: &Session, label: &str) -> Result<Option<ObjectHandle>> {
         Attribute::Label(label.into()),
     ];
     let found = session.find_objects(&wanted)?;
-    ensure!(found.len() <= 1, "the token has several keys {label}");
-    let Some(key) = found.first() else { return Ok(None) };
-    let asked = [AttributeType::Extractable, AttributeType::Sensitive];
-    for attribute in session.get_attributes(*key, &asked)? {
-        match attribute {
-            Attribute::Extractable(false) | Attribute::Sensitive(true) => {}
-            _ => bail!("the token's key {label} can be extracted; use one that cannot"),
-        }
+    for key in &found {
+        let asked = [AttributeType::Extractable, AttributeType::Sensitive];
+        let said = session.get_attributes(*key, &asked)?;
+        let stays = said.contains(&Attribute::Extractable(false))
+            && said.contains(&Attribute::Sensitive(true));
+        ensure!(stays, "the token's key {label} can be extracted; use one that cannot");
     }
-    Ok(Some(*key))
+    Ok(found)
 }
 
 fn make_key(session: &Session, label: &str) -> Result<ObjectHandle> {

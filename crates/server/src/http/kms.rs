@@ -187,7 +187,7 @@ pub async fn wrapping_key(
 ) -> Reply {
     let found = kms::material::wrapping_key(&app, &call, region).await;
     reply::of(Action::ReadWrappingKey, found, |public_key| WrappingKeyResponse {
-        public_key,
+        public_key: public_key.to_string(),
         algorithm: "RSA_AES_KEY_WRAP_SHA_256".to_owned(),
     })
 }

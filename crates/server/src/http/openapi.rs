@@ -162,8 +162,22 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
         parameters.push(header(name, true, "Identity or slug of the organisation"));
         parameters.push(header("X-Project-Identity", false, "Identity or slug of a project"));
     }
+    /// What neither changes a secret or key nor shows its metadata has no use for a tag.
+    const UNTAGGED: [&str; 11] = [
+        "value",
+        "encrypt",
+        "decrypt",
+        "generate-data-key",
+        "rewrap",
+        "sign",
+        "verify",
+        "hmac",
+        "verify-hmac",
+        "public-key",
+        "export",
+    ];
     let tagged = path.contains("/secret/{path}") || path.contains("/keys/{key}");
-    if tagged && !path.ends_with("crypt") && !path.ends_with("/value") {
+    if tagged && !path.rsplit('/').next().is_some_and(|last| UNTAGGED.contains(&last)) {
         let about = "`\"<objectVersion>\"` or `*`";
         match method {
             // A tag that is not of our making matches nothing, so a read simply answers.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
 use crate::error::Result;
@@ -16,7 +17,7 @@ use crate::platform;
 /// Starts the work that goes on until `stop` changes; ends with the last flush.
 #[expect(clippy::disallowed_methods, reason = "this is where background work is started")]
 pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
-    let hourly = tokio::spawn(work_hourly(app.clone()));
+    let mut hourly = tokio::spawn(work_hourly(app.clone()));
     tokio::spawn(async move {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         loop {
@@ -25,6 +26,10 @@ pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
                 _ = stop.changed() => true,
             };
             app.auth_failures.shrink();
+            if hourly.is_finished() {
+                tracing::error!("work by the clock has panicked; it starts again");
+                hourly = tokio::spawn(work_hourly(app.clone()));
+            }
             if let Err(error) = flush_last_access(&app).await {
                 tracing::warn!(cause = error.cause(), "last accesses are not written yet");
             }
@@ -37,19 +42,20 @@ pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
     })
 }
 
-/// At start, then every hour. What is not finished now is found again then.
+/// At start, then every hour: what takes longest comes last. What is not finished now is found again then.
 async fn work_hourly(app: Arc<App>) {
     let mut hour = tokio::time::interval(Duration::from_secs(3600));
+    hour.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         hour.tick().await;
+        if let Err(error) = kms::purge::purge_due(&app).await {
+            tracing::warn!(cause = error.cause(), "keys are not purged yet");
+        }
         if let Err(error) = platform::root_keys::rewrap(&app).await {
             tracing::warn!(cause = error.cause(), "the root key is not replaced yet");
         }
         if let Err(error) = kms::rotate::rotate_due(&app).await {
             tracing::warn!(cause = error.cause(), "keys are not rotated yet");
-        }
-        if let Err(error) = kms::purge::purge_due(&app).await {
-            tracing::warn!(cause = error.cause(), "keys are not purged yet");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! The store counts in blocks, each written before the first seal of it is made; memory holds what is left of
 //! the block. What a crash forgets was counted already, so the count never falls short.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -16,11 +17,19 @@ pub const SEALS_AT_ONCE: i64 = 4096;
 /// Key versions whose blocks are remembered; of others what is left is lost.
 const VERSIONS_MAX: usize = 65_536;
 
-/// Leave to seal once.
+/// Leave to seal once. An operation that runs again seals again under the same leave: only its last seal is kept.
 pub struct Permit(());
 
-/// What is left of each key version's block.
-pub struct Allowance(Cache<(String, String, i64), Arc<AtomicI64>>);
+/// What is left of a key version's block.
+#[derive(Default)]
+pub struct Block {
+    left: AtomicI64,
+    /// Held by whoever has the next block counted.
+    pub counting: tokio::sync::Mutex<()>,
+}
+
+/// The blocks of key versions.
+pub struct Allowance(Cache<(String, String, i64), Arc<Block>>);
 
 impl Default for Allowance {
     fn default() -> Self {
@@ -29,31 +38,33 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    /// Takes one from the block, if there is one left.
-    pub fn take(&self, name: &VersionName) -> Option<Permit> {
-        let left = self.0.get(&place(name))?;
-        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+    pub fn block(&self, name: &VersionName) -> Arc<Block> {
+        let place = (name.organisation.clone(), name.key.clone(), name.version);
+        let block = self.0.get_or_insert_with(&place, || Ok::<_, Infallible>(Arc::default()));
+        match block {
+            Ok(block) => block,
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl Block {
+    /// Takes one, if there is one left.
+    pub fn take(&self) -> Option<Permit> {
+        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             (left > 0).then(|| left - 1)
         });
         taken.is_ok().then_some(Permit(()))
     }
 
-    /// Whether there is one left.
-    pub fn is_there(&self, name: &VersionName) -> bool {
-        self.0.get(&place(name)).is_some_and(|left| left.load(Ordering::Relaxed) > 0)
-    }
-
     /// Adds `seals` that the store has counted.
-    pub fn add(&self, name: &VersionName, seals: i64) {
-        let there = self.0.get_or_insert_with(&place(name), || Ok::<_, ()>(Arc::default()));
-        if let Ok(left) = there {
-            left.fetch_add(seals, Ordering::Relaxed);
-        }
+    pub fn add(&self, seals: i64) {
+        self.left.fetch_add(seals, Ordering::Relaxed);
     }
 }
 
 impl Permit {
-    /// Leave for the one seal whose block is being counted in the same transaction.
+    /// Leave for the first seal of a block that is being counted.
     pub fn counted() -> Self {
         Self(())
     }
@@ -62,13 +73,4 @@ impl Permit {
     pub fn unlimited() -> Self {
         Self(())
     }
-
-    #[cfg(test)]
-    pub fn for_tests() -> Self {
-        Self(())
-    }
-}
-
-fn place(name: &VersionName) -> (String, String, i64) {
-    (name.organisation.clone(), name.key.clone(), name.version)
 }

@@ -1,6 +1,8 @@
 //! What callers do with their keys: encrypt, sign, compute HMACs. Each key version by its algorithm.
 
-use coffer_crypto::{Ready, Scheme, SecretBytes};
+use std::sync::Arc;
+
+use coffer_crypto::{Ready, Scheme, SecretBytes, random};
 
 use super::{Keyring, Permit, context};
 use crate::error::{Error, Result};
@@ -14,7 +16,7 @@ impl Keyring {
         key: &WrappedKey,
         context: &[u8],
         plaintext: &[u8],
-        _permit: Permit,
+        _permit: &Permit,
     ) -> Result<Vec<u8>> {
         match &*self.ready(key)? {
             Ready::Aead(ready) => Ok(ready.seal(&context::encrypt(&key.name, context), plaintext)?),
@@ -31,6 +33,11 @@ impl Keyring {
             _ => return Err(wrong_type()),
         };
         opened.map_err(|_| Error::invalid("ciphertext", "does not open with this key and context"))
+    }
+
+    /// A fresh data key for a caller's own use.
+    pub fn generate_data_key(&self, bytes: usize) -> Result<SecretBytes> {
+        random::secret(bytes).map_err(|_| Error::bug("a data key cannot be made"))
     }
 
     /// Signs a message, or its digest.
@@ -66,8 +73,9 @@ impl Keyring {
     }
 
     /// The public key as text. The key may be in any state, so its material is not kept.
-    pub fn public_key(&self, key: &WrappedKey) -> Result<String> {
-        Ok(self.ready_once(key)?.public_text()?)
+    pub fn public_key(&self, key: &WrappedKey) -> Result<Arc<str>> {
+        let at = (key.name.organisation.clone(), key.name.key.clone(), key.wrapped.clone());
+        self.public.get_or_insert_with(&at, || Ok(self.ready_once(key)?.public_text()?.into()))
     }
 }
 

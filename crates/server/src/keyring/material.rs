@@ -1,5 +1,7 @@
 //! Key material comes, moves under another root key, and goes.
 
+use std::sync::Arc;
+
 use coffer_crypto::import::{self, WRAPPING_MODULUS};
 use coffer_crypto::rsa::RsaKey;
 use coffer_crypto::{Algorithm, Digest, Ready, SecretBytes};
@@ -14,7 +16,7 @@ pub struct Fresh(SecretBytes);
 impl Keyring {
     /// Fresh material. RSA takes up to a few seconds of one core.
     pub fn generate(&self, algorithm: Algorithm) -> Result<Fresh> {
-        Ok(Fresh(algorithm.generate()?))
+        algorithm.generate().map(Fresh).map_err(|_| Error::bug("key material cannot be made"))
     }
 
     /// Material that a caller wrapped for a region's wrapping key. The blob is to blame when it is none.
@@ -59,9 +61,12 @@ impl Keyring {
     }
 
     /// The public half of a region's wrapping key: PEM.
-    pub fn wrapping_public_key(&self, region: &str, wrapped: &Wrapped) -> Result<String> {
-        let key = self.wrapping_key(region, wrapped)?;
-        Ok(Ready::Rsa(Box::new(key)).public_text()?)
+    pub fn wrapping_public_key(&self, region: &str, wrapped: &Wrapped) -> Result<Arc<str>> {
+        let at = (String::new(), region.to_owned(), wrapped.clone());
+        self.public.get_or_insert_with(&at, || {
+            let key = Ready::Rsa(Box::new(self.wrapping_key(region, wrapped)?));
+            Ok(key.public_text()?.into())
+        })
     }
 
     fn wrapping_key(&self, region: &str, wrapped: &Wrapped) -> Result<RsaKey> {

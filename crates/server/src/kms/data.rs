@@ -9,7 +9,7 @@ use coffer_api::{
 use coffer_crypto::{Algorithm, SecretBytes, Versioned};
 
 use super::{
-    Named, admitted_key, check_version, decode, not_base64, read_key, read_version, version_name,
+    Named, admitted_key, check_version, compute, decode, look_up, not_base64, version_name,
     wanted_version,
 };
 use crate::app::App;
@@ -18,9 +18,8 @@ use crate::error::{Error, Result};
 use crate::gate::{self, Scope};
 use crate::model::action::Action;
 use crate::model::caller::Call;
-use crate::model::key::{Key, Use, WrappedKey};
+use crate::model::key::{Key, Use};
 use crate::model::limits::{CONTEXT_BYTES_MAX, PLAINTEXT_BYTES_MAX};
-use crate::store::Tx;
 
 /// Seals a plaintext under the latest version, or the one that is named.
 pub async fn encrypt(
@@ -29,23 +28,14 @@ pub async fn encrypt(
     named: Named,
     body: Result<EncryptRequest>,
 ) -> Result<Versioned> {
-    let (ahead, shared) = (app.clone(), app.clone());
-    let prepare = async move |scope: Scope| {
+    gate::work(app, call, named.ask(Action::Encrypt), async |scope| {
         let body = body?;
         let plaintext = decode(&body.plaintext, "plaintext", PLAINTEXT_BYTES_MAX)?;
         if plaintext.is_empty() {
             return Err(Error::invalid("plaintext", "is empty"));
         }
         let context = decode_context(body.context.as_deref())?;
-        let version = prepare_seal(&ahead, &scope, &context, body.key_version).await?;
-        Ok((version, plaintext, context))
-    };
-    let ask = named.ask(Action::Encrypt);
-    gate::read_prepared(app, call, ask, prepare, async move |tx, scope, prepared| {
-        let (version, plaintext, context) = prepared;
-        let key = usable_key(tx, scope).await?;
-        let with = read_version(tx, scope, &key, (*version, "keyVersion")).await?;
-        seal(&shared, &with, context, plaintext)
+        seal(app, &scope, body.key_version, &context, &plaintext).await
     })
     .await
 }
@@ -57,14 +47,12 @@ pub async fn decrypt(
     named: Named,
     body: Result<DecryptRequest>,
 ) -> Result<(SecretBytes, i64)> {
-    let shared = app.clone();
-    gate::read(app, call, named.ask(Action::Decrypt), async move |tx, scope| {
-        let body = body.as_ref().map_err(Clone::clone)?;
+    gate::work(app, call, named.ask(Action::Decrypt), async |scope| {
+        let body = body?;
         let ciphertext = parse(&body.ciphertext)?;
         let context = decode_context(body.context.as_deref())?;
-        let key = usable_key(tx, scope).await?;
-        let plaintext = open(&shared, tx, scope, &key, &ciphertext, &context).await?;
-        Ok((plaintext, ciphertext.key_version))
+        let version = ciphertext.key_version;
+        Ok((open(app, &scope, ciphertext, context).await?, version))
     })
     .await
 }
@@ -76,8 +64,7 @@ pub async fn generate_data_key(
     named: Named,
     body: Result<GenerateDataKeyRequest>,
 ) -> Result<(SecretBytes, Versioned)> {
-    let (ahead, shared) = (app.clone(), app.clone());
-    let prepare = async move |scope: Scope| {
+    gate::work(app, call, named.ask(Action::GenerateDataKey), async |scope| {
         let body = body?;
         let bytes = match body.key_bytes {
             16 => 16,
@@ -86,16 +73,8 @@ pub async fn generate_data_key(
             _ => return Err(Error::invalid("keyBytes", "must be 16, 32 or 64")),
         };
         let context = decode_context(body.context.as_deref())?;
-        let version = prepare_seal(&ahead, &scope, &context, None).await?;
-        Ok((version, bytes, context))
-    };
-    let ask = named.ask(Action::GenerateDataKey);
-    gate::read_prepared(app, call, ask, prepare, async move |tx, scope, prepared| {
-        let (version, bytes, context) = prepared;
-        let key = usable_key(tx, scope).await?;
-        let with = read_version(tx, scope, &key, (*version, "")).await?;
-        let data_key = coffer_crypto::random::secret(*bytes)?;
-        let sealed = seal(&shared, &with, context, &data_key)?;
+        let data_key = app.keyring.generate_data_key(bytes)?;
+        let sealed = seal(app, &scope, None, &context, &data_key).await?;
         Ok((data_key, sealed))
     })
     .await
@@ -108,83 +87,54 @@ pub async fn rewrap(
     named: Named,
     body: Result<RewrapRequest>,
 ) -> Result<Versioned> {
-    let (ahead, shared) = (app.clone(), app.clone());
-    let prepare = async move |scope: Scope| {
+    gate::work(app, call, named.ask(Action::Rewrap), async |scope| {
         let body = body?;
         let ciphertext = parse(&body.ciphertext)?;
         let context = decode_context(body.context.as_deref())?;
-        let version = prepare_seal(&ahead, &scope, &context, None).await?;
-        Ok((version, ciphertext, context))
-    };
-    let ask = named.ask(Action::Rewrap);
-    gate::read_prepared(app, call, ask, prepare, async move |tx, scope, prepared| {
-        let (version, ciphertext, context) = prepared;
-        let key = usable_key(tx, scope).await?;
-        let plaintext = open(&shared, tx, scope, &key, ciphertext, context).await?;
-        let with = read_version(tx, scope, &key, (*version, "")).await?;
-        seal(&shared, &with, context, &plaintext)
+        let plaintext = open(app, &scope, ciphertext, context.clone()).await?;
+        seal(app, &scope, None, &context, &plaintext).await
     })
     .await
 }
 
-/// Chooses the version for a seal and has the seal counted: the operation itself only reads.
-async fn prepare_seal(
-    app: &Arc<App>,
-    scope: &Scope,
-    context: &[u8],
-    wanted: Option<KeyVersionText>,
-) -> Result<i64> {
-    let key = admitted_key(scope)?;
-    check_usable(key)?;
-    check_context(key, context)?;
-    let version = wanted_version(key, wanted);
-    check_version(key, version, "keyVersion")?;
-    budget::prepare(app, &version_name(scope, key, version)).await?;
-    Ok(version)
-}
-
-fn seal(
+/// Seals under the version that is wanted, once the seal is counted.
+async fn seal(
     app: &App,
-    with: &WrappedKey,
+    scope: &Scope,
+    wanted: Option<KeyVersionText>,
     context: &[u8],
     plaintext: &SecretBytes,
 ) -> Result<Versioned> {
-    if let Algorithm::Rsa(modulus) = with.name.algorithm
+    let key = admitted_key(scope)?;
+    key.key_type.check(Use::Encrypt)?;
+    check_context(key, context)?;
+    if let Algorithm::Rsa(modulus) = key.algorithm()
         && plaintext.len() > modulus.plaintext_bytes_max()
     {
         let most = modulus.plaintext_bytes_max();
-        return Err(Error::invalid(
-            "plaintext",
-            format!("is longer than {most} bytes, the most this RSA key encrypts"),
-        ));
+        let why = format!("is longer than {most} bytes, the most this RSA key encrypts");
+        return Err(Error::invalid("plaintext", why));
     }
-    let permit = budget::prepared_permit(app, &with.name)?;
-    let bytes = app.keyring.encrypt(with, context, plaintext.expose(), permit)?;
-    Ok(Versioned { key_version: with.name.version, bytes })
+    let version = wanted_version(key, wanted);
+    check_version(key, version, "keyVersion")?;
+    key.check_active()?;
+    let permit = budget::permit(app, &version_name(scope, key, version)).await?;
+    let with = look_up(app, scope, Use::Encrypt, (version, "keyVersion")).await?;
+    let bytes = app.keyring.encrypt(&with, context, plaintext.expose(), &permit)?;
+    Ok(Versioned { key_version: version, bytes })
 }
 
 async fn open(
     app: &App,
-    tx: &mut Tx,
     scope: &Scope,
-    key: &Key,
-    ciphertext: &Versioned,
-    context: &[u8],
+    ciphertext: Versioned,
+    context: Vec<u8>,
 ) -> Result<SecretBytes> {
-    check_context(key, context)?;
-    let with = read_version(tx, scope, key, (ciphertext.key_version, "ciphertext")).await?;
-    app.keyring.decrypt(&with, context, &ciphertext.bytes)
-}
-
-async fn usable_key(tx: &mut Tx, scope: &Scope) -> Result<Key> {
-    let key = read_key(tx, scope).await?;
-    check_usable(&key)?;
-    Ok(key)
-}
-
-fn check_usable(key: &Key) -> Result<()> {
-    key.key_type.check(Use::Encrypt)?;
-    key.check_active()
+    check_context(admitted_key(scope)?, &context)?;
+    let version = (ciphertext.key_version, "ciphertext");
+    let with = look_up(app, scope, Use::Encrypt, version).await?;
+    let (keyring, key) = (app.keyring.clone(), with.clone());
+    compute(app, &with, move || keyring.decrypt(&key, &context, &ciphertext.bytes)).await
 }
 
 /// An RSA block has no place for a context: better none than one that binds nothing.

@@ -70,9 +70,13 @@ pub async fn create(
     let prepare = async move |scope: Scope| {
         let body = body?;
         let key = new_key(&body, &scope.subject, &scope.project, ahead.clock.now())?;
+        check_slug(&ahead, &scope, &key.slug).await?;
         let fresh = match &body.import_key_material {
             Some(blob) => import(&ahead, &scope, &key, blob, &body.hash_function).await?,
-            None => generate(&ahead, key.algorithm()).await?,
+            None => {
+                let lane = &ahead.lanes.making;
+                generate(&ahead, lane, &scope.organisation, key.algorithm()).await?
+            }
         };
         Ok((key, fresh))
     };
@@ -84,6 +88,18 @@ pub async fn create(
     .await
 }
 
+/// A slug that is taken is told before a key is made for it; the transaction tells it again if need be.
+async fn check_slug(app: &App, scope: &Scope, slug: &str) -> Result<()> {
+    let wanted = slug.to_owned();
+    let look = async move |tx: &mut Tx, scope: &Scope| {
+        tx.is_slug_taken(scope.region_id(), &scope.project, &wanted).await
+    };
+    match gate::look_up(app, scope, look).await? {
+        true => Err(Error::Conflict(format!("a key with the slug `{slug}` exists already"))),
+        false => Ok(()),
+    }
+}
+
 /// Opens material that the caller has wrapped for the region's wrapping key.
 async fn import(
     app: &Arc<App>,
@@ -93,14 +109,14 @@ async fn import(
     hash_function: &Option<String>,
 ) -> Result<Fresh> {
     key.key_type.check(Use::Import)?;
-    let blob = decode(blob, "importKeyMaterial", limits::BODY_BYTES_MAX)?;
+    let blob = decode(blob, "importKeyMaterial", limits::IMPORT_BYTES_MAX)?;
     let digest = named_digest("hashFunction", hash_function.as_deref())?;
     let digest = digest.unwrap_or(Digest::Sha256);
     let region = scope.region_id().to_owned();
     let wrapping = find_wrapping_key(app, &region).await?;
     let (keyring, algorithm) = (app.keyring.clone(), key.algorithm());
     let opened = move || keyring.import(algorithm, digest, (&region, &wrapping), blob.expose());
-    app.slow.run(opened).await
+    app.lanes.making.run(&scope.organisation, opened).await
 }
 
 /// Checks a new key against section 3.5.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use coffer_api::ExportKeyRequest;
 use coffer_crypto::SecretBytes;
 
-use super::{Named, read_key, read_version, read_wanted};
+use super::{Named, admitted_key, read_key, read_version, wanted_version};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::gate::{self, Ask, Scope, Subject};
+use crate::gate::{self, Ask, Subject};
 use crate::model::action::Action;
 use crate::model::caller::Call;
 use crate::model::key::{Use, Wrapped};
@@ -20,22 +20,29 @@ pub async fn public_keys(
     call: &Call,
     named: Named,
     version: Result<Option<i64>>,
-) -> Result<BTreeMap<i64, String>> {
-    let shared = app.clone();
-    gate::read(app, call, named.ask(Action::ReadPublicKey), async move |tx, scope| {
-        let version = version.clone()?;
-        let key = read_key(tx, scope).await?;
+) -> Result<BTreeMap<i64, Arc<str>>> {
+    gate::work(app, call, named.ask(Action::ReadPublicKey), async |scope| {
+        let version = version?;
+        let key = admitted_key(&scope)?;
         key.key_type.check(Use::PublicKey)?;
         let versions = match version {
             Some(version) => version..=version,
             None => 1..=key.latest_version,
         };
-        let mut keys = BTreeMap::new();
-        for version in versions {
-            let with = read_version(tx, scope, &key, (version, "version")).await?;
-            keys.insert(version, shared.keyring.public_key(&with)?);
-        }
-        Ok(keys)
+        let keys = gate::look_up(app, &scope, async move |tx, scope| {
+            let key = read_key(tx, scope).await?;
+            let mut keys = Vec::new();
+            for version in versions.clone() {
+                keys.push(read_version(tx, scope, &key, (version, "version")).await?);
+            }
+            Ok(keys)
+        })
+        .await?;
+        let keyring = app.keyring.clone();
+        let derive = move || {
+            keys.iter().map(|key| Ok((key.name.version, keyring.public_key(key)?))).collect()
+        };
+        app.lanes.using.run(&scope.organisation, derive).await
     })
     .await
 }
@@ -55,19 +62,19 @@ pub async fn export(
             return Err(Error::invalid("", "KMS key was made without `exportAllowed`"));
         }
         key.check_active()?;
-        let with = read_wanted(tx, scope, &key, body.key_version).await?;
+        let version = (wanted_version(&key, body.key_version), "keyVersion");
+        let with = read_version(tx, scope, &key, version).await?;
         Ok((shared.keyring.export(&with)?, with.name.version))
     })
     .await
 }
 
 /// The public key for which material is wrapped that is to be imported in a region: PEM.
-pub async fn wrapping_key(app: &Arc<App>, call: &Call, region: String) -> Result<String> {
+pub async fn wrapping_key(app: &Arc<App>, call: &Call, region: String) -> Result<Arc<str>> {
     let ask = Ask { action: Action::ReadWrappingKey, region: Some(region), subject: Subject::None };
-    let (ahead, shared) = (app.clone(), app.clone());
-    let prepare = async move |scope: Scope| find_wrapping_key(&ahead, scope.region_id()).await;
-    gate::read_prepared(app, call, ask, prepare, async move |_, scope, wrapped| {
-        shared.keyring.wrapping_public_key(scope.region_id(), wrapped)
+    gate::work(app, call, ask, async |scope| {
+        let wrapped = find_wrapping_key(app, scope.region_id()).await?;
+        app.keyring.wrapping_public_key(scope.region_id(), &wrapped)
     })
     .await
 }
@@ -87,7 +94,8 @@ pub(super) async fn find_wrapping_key(app: &Arc<App>, region: &str) -> Result<Wr
         return Ok(wrapped);
     }
     let (keyring, of) = (app.keyring.clone(), region.to_owned());
-    let made = app.slow.run(move || keyring.generate_wrapping_key(&of)).await?;
+    // No organisation's own: everybody in the region waits for it.
+    let made = app.lanes.making.run("", move || keyring.generate_wrapping_key(&of)).await?;
     let (of, now) = (region.to_owned(), app.clock.now());
     gate::keep_house(app, "", async move |tx| tx.insert_wrapping_key(&of, &made, now).await)
         .await?;

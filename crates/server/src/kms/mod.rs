@@ -9,17 +9,16 @@ pub mod rotate;
 pub mod sign;
 pub mod state;
 
-use std::sync::Arc;
-
 use coffer_api::{KeyVersionText, SecretText};
 use coffer_crypto::{Algorithm, SecretBytes};
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::gate::{Ask, Scope, Subject};
+use crate::gate::{self, Ask, Scope, Subject};
 use crate::keyring::Fresh;
+use crate::lane::Lane;
 use crate::model::action::Action;
-use crate::model::key::{Key, KeyVersion, VersionName, WrappedKey};
+use crate::model::key::{Key, KeyVersion, Use, VersionName, WrappedKey};
 use crate::store::Tx;
 
 /// A key as an answer shows it.
@@ -82,15 +81,6 @@ async fn read_version(
 }
 
 /// The version that a request names in `keyVersion`, or the latest.
-async fn read_wanted(
-    tx: &mut Tx,
-    scope: &Scope,
-    key: &Key,
-    wanted: Option<KeyVersionText>,
-) -> Result<WrappedKey> {
-    read_version(tx, scope, key, (wanted_version(key, wanted), "keyVersion")).await
-}
-
 fn wanted_version(key: &Key, wanted: Option<KeyVersionText>) -> i64 {
     wanted.and_then(|version| version.0).unwrap_or(key.latest_version)
 }
@@ -107,11 +97,44 @@ fn admitted_key(scope: &Scope) -> Result<&Key> {
     scope.key.as_deref().ok_or_else(|| Error::bug("a call on no key"))
 }
 
-/// Fresh material; RSA's takes its time elsewhere.
-async fn generate(app: &Arc<App>, algorithm: Algorithm) -> Result<Fresh> {
+/// A version of the key that is to be used now, with its material.
+async fn look_up(
+    app: &App,
+    scope: &Scope,
+    wanted: Use,
+    (version, field): (i64, &'static str),
+) -> Result<WrappedKey> {
+    gate::look_up(app, scope, async move |tx, scope| {
+        let key = read_key(tx, scope).await?;
+        key.key_type.check(wanted)?;
+        key.check_active()?;
+        read_version(tx, scope, &key, (version, field)).await
+    })
+    .await
+}
+
+/// Uses a private key: RSA's takes its time on a thread of its own.
+async fn compute<T: Send + 'static>(
+    app: &App,
+    with: &WrappedKey,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match with.name.algorithm {
+        Algorithm::Rsa(_) => app.lanes.using.run(&with.name.organisation, work).await,
+        _ => work(),
+    }
+}
+
+/// Fresh material; RSA's takes its time on `lane`.
+async fn generate(
+    app: &App,
+    lane: &Lane,
+    organisation: &str,
+    algorithm: Algorithm,
+) -> Result<Fresh> {
     let keyring = app.keyring.clone();
     match algorithm {
-        Algorithm::Rsa(_) => app.slow.run(move || keyring.generate(algorithm)).await,
+        Algorithm::Rsa(_) => lane.run(organisation, move || keyring.generate(algorithm)).await,
         _ => keyring.generate(algorithm),
     }
 }

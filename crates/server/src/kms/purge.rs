@@ -19,9 +19,13 @@ pub async fn purge_due(app: &Arc<App>) -> Result<usize> {
         let Some(last) = page.last() else { return Ok(purged) };
         after.clone_from(&last.key);
         for due in page {
+            let (key, organisation) = (due.key.clone(), due.organisation.clone());
             match purge_one(app, due, now).await {
                 Ok(done) => purged += usize::from(done.is_some()),
-                Err(error) => tracing::warn!(cause = error.cause(), "a key is not purged yet"),
+                Err(error) => tracing::warn!(
+                    cause = error.cause(),
+                    "key {key} of {organisation} is not purged yet"
+                ),
             }
         }
     }
@@ -43,7 +47,7 @@ async fn purge_one(app: &Arc<App>, due: DueKey, now: i64) -> Result<Option<()>> 
             return Ok(None);
         }
         let (keyring, due) = (keyring.clone(), due.clone());
-        tx.after_commit(move || keyring.drop_key(&due.organisation, &due.key));
+        tx.after_commit(move || keyring.forget_key(&due.organisation, &due.key));
         Ok(Some(()))
     })
     .await

@@ -6,13 +6,14 @@ use coffer_api::SetRotationRequest;
 
 use super::{Named, View, admitted_key, generate, read_key, version_name, view};
 use crate::app::App;
+use crate::clock::DAY;
 use crate::error::{Error, Result};
 use crate::gate::{self, Scope, Unattended};
 use crate::keyring::Fresh;
 use crate::model::action::Action;
 use crate::model::caller::Call;
-use crate::model::key::{Key, KeyStatus, VersionName};
-use crate::model::limits::ROTATION_DAYS_MAX;
+use crate::model::key::{Key, KeyStatus, KeyType, VersionName};
+use crate::model::limits::{ROTATION_DAYS_MAX, SEALS_BEFORE_ROTATION};
 use crate::model::precondition::Precondition;
 use crate::store::{DueKey, Tx};
 
@@ -23,11 +24,12 @@ pub async fn rotate(
     named: Named,
     precondition: Precondition,
 ) -> Result<View> {
-    let (ahead, shared) = (app.clone(), app.clone());
+    let (ahead, shared, expected) = (app.clone(), app.clone(), precondition.clone());
     let prepare = async move |scope: Scope| {
         let key = admitted_key(&scope)?;
+        expected.check(key.object_version)?;
         check_rotatable(key)?;
-        generate(&ahead, key.algorithm()).await
+        generate(&ahead, &ahead.lanes.making, &scope.organisation, key.algorithm()).await
     };
     let ask = named.ask(Action::RotateKey);
     gate::write_prepared(app, call, ask, prepare, async move |tx, scope, fresh| {
@@ -91,26 +93,47 @@ pub(super) fn check_rotation(key: &Key) -> Result<()> {
     }
 }
 
-/// Rotates every key whose period has passed; says how many. A key that fails holds no other one up.
+/// Rotates every key whose period is over or that has sealed much; says how many. A key that fails holds no other
+/// one up, and RSA keys, which take long to make, hold up nobody but each other.
 pub async fn rotate_due(app: &Arc<App>) -> Result<usize> {
-    let now = app.clock.now();
+    Ok(rotate_all(app, Reason::Seals, false).await?
+        + rotate_all(app, Reason::Period, false).await?
+        + rotate_all(app, Reason::Period, true).await?)
+}
+
+/// Why a key is due.
+#[derive(Clone, Copy)]
+enum Reason {
+    Seals,
+    Period,
+}
+
+async fn rotate_all(app: &Arc<App>, reason: Reason, rsa: bool) -> Result<usize> {
     let (mut rotated, mut after) = (0, String::new());
     loop {
-        let from = after.clone();
-        let page = gate::inspect(app, async move |tx| tx.list_due_keys(now, &from).await).await?;
+        let (now, from) = (app.clock.now(), after.clone());
+        let list = async move |tx: &mut Tx| match reason {
+            Reason::Seals => tx.list_spent_keys(&from).await,
+            Reason::Period => tx.list_due_keys(now, &from).await,
+        };
+        let page = gate::inspect(app, list).await?;
         let Some(last) = page.last() else { return Ok(rotated) };
         after.clone_from(&last.key);
-        for due in page {
-            match rotate_one(app, due, now).await {
+        for due in page.into_iter().filter(|due| due.key_type.starts_with("rsa") == rsa) {
+            let (key, organisation) = (due.key.clone(), due.organisation.clone());
+            match rotate_one(app, due).await {
                 Ok(done) => rotated += usize::from(done.is_some()),
-                Err(error) => tracing::warn!(cause = error.cause(), "a key is not rotated yet"),
+                Err(error) => tracing::warn!(
+                    cause = error.cause(),
+                    "key {key} of {organisation} is not rotated yet"
+                ),
             }
         }
     }
 }
 
 /// Rotates a key if it is still due.
-async fn rotate_one(app: &Arc<App>, due: DueKey, now: i64) -> Result<Option<()>> {
+async fn rotate_one(app: &Arc<App>, due: DueKey) -> Result<Option<()>> {
     let work = Unattended {
         action: Action::RotateScheduled,
         reason: "key rotation",
@@ -118,17 +141,19 @@ async fn rotate_one(app: &Arc<App>, due: DueKey, now: i64) -> Result<Option<()>>
         project: due.project.clone(),
         subject: due.key.clone(),
     };
-    let shared = app.clone();
+    let lane = &app.lanes.making_by_clock;
+    let key_type = KeyType::from_word(&due.key_type)
+        .ok_or_else(|| Error::corrupt(format!("key {} has no known type", due.key)))?;
+    let (shared, look, now) = (app.clone(), due.clone(), app.clock.now());
+    let look_up = async move |tx: &mut Tx| find_due(tx, &look, now).await;
+    let Some(key) = gate::inspect_within(app, &due.organisation, look_up).await? else {
+        return Ok(None);
+    };
     // Made ahead, and for nothing where another server has been faster.
-    let fresh = generate(app, due.algorithm).await?;
+    let fresh = generate(app, lane, &due.organisation, key_type.algorithm(key.digest)).await?;
     gate::unattended(app, work, async move |tx| {
         // Asked again inside the transaction: of two servers only one still finds the key due.
-        if !tx.is_key_due(&due.key, now).await? {
-            return Ok(None);
-        }
-        let Some(key) = tx.find_key(&due.region, &due.project, &due.key).await? else {
-            return Ok(None);
-        };
+        let Some(key) = find_due(tx, &due, shared.clock.now()).await? else { return Ok(None) };
         let name = VersionName {
             organisation: due.organisation.clone(),
             region: due.region.clone(),
@@ -140,6 +165,16 @@ async fn rotate_one(app: &Arc<App>, due: DueKey, now: i64) -> Result<Option<()>>
         add_version(&shared, tx, &name, &fresh).await.map(Some)
     })
     .await
+}
+
+/// The key, if it may and must get another version now.
+async fn find_due(tx: &mut Tx, due: &DueKey, now: i64) -> Result<Option<Key>> {
+    let found = tx.find_key(&due.region, &due.project, &due.key).await?;
+    let Some(key) = found.filter(|key| check_rotatable(key).is_ok()) else { return Ok(None) };
+    let Some((made_at, seals)) = tx.find_rotation(&key.id).await? else { return Ok(None) };
+    let period = key.rotation_period_days.filter(|_| key.rotation_enabled);
+    let is_over = period.is_some_and(|days| made_at + days * DAY <= now);
+    Ok((is_over || seals >= SEALS_BEFORE_ROTATION).then_some(key))
 }
 
 /// Wraps a version's material and makes it the latest.

@@ -7,7 +7,7 @@ use coffer_crypto::ecdsa::Marshalling;
 use coffer_crypto::rsa::Padding;
 use coffer_crypto::{Algorithm, Digest, Hashing, Scheme, SecretBytes, Versioned};
 
-use super::{Named, decode, read_key, read_version, read_wanted};
+use super::{Named, admitted_key, compute, decode, look_up, wanted_version};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate;
@@ -23,25 +23,25 @@ pub async fn sign(
     named: Named,
     body: Result<SignRequest>,
 ) -> Result<Versioned> {
-    let shared = app.clone();
-    gate::read(app, call, named.ask(Action::Sign), async move |tx, scope| {
-        let body = body.as_ref().map_err(Clone::clone)?;
+    gate::work(app, call, named.ask(Action::Sign), async |scope| {
+        let body = body?;
         if body.context.as_deref().is_some_and(|context| !context.is_empty()) {
             return Err(Error::invalid("context", "must be empty: no signature has a context"));
         }
         let input = decode(&body.input, "input", INPUT_BYTES_MAX)?;
-        let key = read_key(tx, scope).await?;
+        let key = admitted_key(&scope)?;
         let wishes = Wishes {
             digest: body.hash_algorithm.as_deref(),
             prehashed: body.prehashed.unwrap_or_default(),
             padding: body.signature_algorithm.as_deref(),
             marshalling: body.marshalling.as_deref(),
         };
-        let scheme = wishes.scheme(&key, &input)?;
-        key.check_active()?;
-        let with = read_wanted(tx, scope, &key, body.key_version).await?;
-        let bytes = shared.keyring.sign(&with, scheme, input.expose())?;
-        Ok(Versioned { key_version: with.name.version, bytes })
+        let scheme = wishes.scheme(key, &input)?;
+        let version = wanted_version(key, body.key_version);
+        let with = look_up(app, &scope, Use::Sign, (version, "keyVersion")).await?;
+        let (keyring, key) = (app.keyring.clone(), with.clone());
+        let bytes = compute(app, &with, move || keyring.sign(&key, scheme, input.expose())).await?;
+        Ok(Versioned { key_version: version, bytes })
     })
     .await
 }
@@ -53,27 +53,25 @@ pub async fn verify(
     named: Named,
     body: Result<VerifyRequest>,
 ) -> Result<(bool, i64)> {
-    let shared = app.clone();
-    gate::read(app, call, named.ask(Action::Verify), async move |tx, scope| {
-        let body = body.as_ref().map_err(Clone::clone)?;
+    gate::work(app, call, named.ask(Action::Verify), async |scope| {
+        let body = body?;
         let input = decode(&body.input, "input", INPUT_BYTES_MAX)?;
-        let key = read_key(tx, scope).await?;
+        let key = admitted_key(&scope)?;
         let wishes = Wishes {
             digest: body.hash_algorithm.as_deref(),
             prehashed: body.prehashed.unwrap_or_default(),
             padding: body.signature_algorithm.as_deref(),
             marshalling: body.marshalling.as_deref(),
         };
-        let scheme = wishes.scheme(&key, &input)?;
-        key.check_active()?;
+        let scheme = wishes.scheme(key, &input)?;
         let signature =
             Versioned::parse_or_bare(&body.signature, key.latest_version).map_err(|_| {
                 let why = "is neither thalassa:v<version>:<base64> nor base64";
                 Error::invalid("signature", why)
             })?;
         let version = signature.key_version;
-        let with = read_version(tx, scope, &key, (version, "signature")).await?;
-        let valid = shared.keyring.verifies(&with, scheme, input.expose(), &signature.bytes)?;
+        let with = look_up(app, &scope, Use::Sign, (version, "signature")).await?;
+        let valid = app.keyring.verifies(&with, scheme, input.expose(), &signature.bytes)?;
         Ok((valid, version))
     })
     .await
@@ -92,7 +90,10 @@ impl Wishes<'_> {
     /// which is ignored.
     fn scheme(&self, key: &Key, input: &SecretBytes) -> Result<Scheme> {
         key.key_type.check(Use::Sign)?;
-        let named = named_digest("hashAlgorithm", self.digest)?;
+        let named = match key.algorithm() {
+            Algorithm::Ed25519 => None,
+            _ => named_digest("hashAlgorithm", self.digest)?,
+        };
         let padding = word(
             "signatureAlgorithm",
             self.padding,

@@ -96,7 +96,7 @@ async fn change(
         let status = next(&key, now)?;
         if status != key.status {
             if key.status == KeyStatus::PendingDeletion {
-                key.slug = free_slug(tx, scope, &key.slug).await?;
+                key.slug = free_slug(tx, scope, &key).await?;
             }
             key.status = status;
             key.deletion_scheduled_at =
@@ -113,13 +113,16 @@ async fn change(
     .await
 }
 
-/// The slug itself when it is free, else the first free of `slug-2`, `slug-3`, …
-async fn free_slug(tx: &mut Tx, scope: &Scope, slug: &str) -> Result<String> {
-    let mut candidate = slug.to_owned();
-    let mut number = 1;
-    while tx.is_slug_taken(scope.region_id(), &scope.project, &candidate).await? {
-        number += 1;
-        candidate = format!("{slug}-{number}");
+/// The slug itself when it is free, else the first free of `slug-2`, `slug-3`, …, and where many are taken one
+/// with the key's own number.
+async fn free_slug(tx: &mut Tx, scope: &Scope, key: &Key) -> Result<String> {
+    const TRIES: u32 = 100;
+    let mut candidate = key.slug.clone();
+    for number in 2..TRIES {
+        if !tx.is_slug_taken(scope.region_id(), &scope.project, &candidate).await? {
+            return Ok(candidate);
+        }
+        candidate = format!("{}-{number}", key.slug);
     }
-    Ok(candidate)
+    Ok(format!("{}-{}", key.slug, key.id))
 }

@@ -6,6 +6,7 @@ use coffer_crypto::rsa::Modulus;
 use coffer_crypto::{Algorithm, Cipher, Digest};
 
 use crate::error::{Error, Result};
+use crate::model::limits::KEY_VERSIONS_MAX;
 
 /// The thirteen types (contract, section 3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +180,10 @@ impl Key {
 
     /// Whether the key may get another version (contract, section 3.13).
     pub fn check_rotatable(&self) -> Result<()> {
+        if self.latest_version >= KEY_VERSIONS_MAX {
+            let why = format!("KMS key has {KEY_VERSIONS_MAX} versions, the most there are");
+            return Err(Error::invalid("", why));
+        }
         match self.imported && !self.allow_rotation {
             true => {
                 Err(Error::invalid("", "KMS key is imported and was made without `allowRotation`"))

@@ -29,6 +29,9 @@ pub const POLICY_WORDS_MAX: usize = 64;
 pub const LIST_ITEMS_MAX: i64 = 1000;
 pub const AUDIT_ITEMS_MAX: i64 = 500;
 pub const INPUT_BYTES_MAX: usize = 65_536;
+/// A wrapped RSA-4096 key takes less than 3 KiB.
+pub const IMPORT_BYTES_MAX: usize = 6 * 1024;
+pub const KEY_VERSIONS_MAX: i64 = 10_000;
 /// Seals after which a key version is replaced, and after which it seals no more (NIST SP 800-38D, section
 /// 8.3).
 pub const SEALS_BEFORE_ROTATION: i64 = 1 << 30;

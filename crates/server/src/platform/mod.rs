@@ -127,8 +127,8 @@ pub async fn configure_regions(app: &Arc<App>, regions: &[RegionConfig]) -> Resu
 
 /// Whether the store answers, and whether its root keys are at hand.
 pub async fn readiness(app: &App) -> [bool; 2] {
-    match root_keys::in_use(app).await {
-        Ok(in_use) => [true, in_use.iter().all(|key| app.keyring.fingerprints().any(|k| k == key))],
+    match root_keys::missing(app).await {
+        Ok(missing) => [true, missing.is_empty()],
         Err(_) => [false, false],
     }
 }

@@ -93,8 +93,8 @@ async fn seal(
 ) -> Result<(i64, Sealed)> {
     let material = tx.find_key_material(&key.id, key.latest_version).await?;
     let with = wrapped(at, key, key.latest_version, material)?;
-    let permit = budget::permit(app, tx, &with.name).await?;
-    let sealed = app.keyring.seal_value(&with, at, version, value, permit)?;
+    let permit = budget::permit_in(app, tx, &with.name).await?;
+    let sealed = app.keyring.seal_value(&with, at, version, value, &permit)?;
     tx.note(Action::Encrypt, &key.id);
     Ok((key.latest_version, sealed))
 }

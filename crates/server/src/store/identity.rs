@@ -10,14 +10,6 @@ use crate::model::roles;
 use Value::{Int, Text};
 
 impl Tx {
-    pub async fn find_meta(&mut self, name: &str) -> Result<Option<String>> {
-        self.row(sql::FIND_META, &[Text(name)], |row| row.text()).await
-    }
-
-    pub async fn put_meta(&mut self, name: &str, value: &str) -> Result<()> {
-        self.change_one(sql::PUT_META, &[Text(name), Text(value)]).await
-    }
-
     pub async fn count_organisations(&mut self) -> Result<i64> {
         Ok(self.row(sql::COUNT_ORGANISATIONS, &[], |row| row.int()).await?.unwrap_or_default())
     }

@@ -1,12 +1,11 @@
 //! Rows of keys and their versions.
 
-use coffer_crypto::{Algorithm, Digest};
+use coffer_crypto::Digest;
 
 use super::tx::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::key::{Key, KeyFilter, KeyStatus, KeyType, KeyVersion, Wrapped};
-use crate::model::limits::SEALS_BEFORE_ROTATION;
 use Value::{Bytes, Int, Text};
 
 /// A key to insert; the rest of its columns follow from being new.
@@ -24,7 +23,7 @@ pub struct DueKey {
     pub organisation: String,
     pub region: String,
     pub project: String,
-    pub algorithm: Algorithm,
+    pub key_type: String,
 }
 
 impl Tx {
@@ -171,17 +170,21 @@ impl Tx {
         self.change_one(sql::SET_ROTATION, &values).await
     }
 
-    /// Up to a thousand keys of every organisation whose rotation is due, after the identity `after`.
+    /// Up to a thousand keys of every organisation whose period is over, after the identity `after`.
     pub async fn list_due_keys(&mut self, now: i64, after: &str) -> Result<Vec<DueKey>> {
-        let values = [Text(after), Int(now), Int(SEALS_BEFORE_ROTATION)];
-        self.rows(sql::LIST_DUE_KEYS, &values, read_due_key).await
+        self.rows(sql::LIST_DUE_KEYS, &[Text(after), Int(now)], read_due_key).await
     }
 
-    /// Whether a key of the organisation is still due.
-    pub async fn is_key_due(&mut self, key: &str, now: i64) -> Result<bool> {
+    /// Up to a thousand keys of every organisation that have sealed much, after the identity `after`.
+    pub async fn list_spent_keys(&mut self, after: &str) -> Result<Vec<DueKey>> {
+        self.rows(sql::LIST_SPENT_KEYS, &[Text(after)], read_due_key).await
+    }
+
+    /// When a key's latest version was made, and its seals; `None` where the region has no KMS.
+    pub async fn find_rotation(&mut self, key: &str) -> Result<Option<(i64, i64)>> {
         let organisation = self.organisation();
-        let values = [Text(&organisation), Int(now), Int(SEALS_BEFORE_ROTATION), Text(key)];
-        Ok(self.row(sql::FIND_DUE_KEY, &values, |row| row.int()).await?.is_some())
+        let values = [Text(&organisation), Text(key)];
+        self.row(sql::FIND_ROTATION, &values, |row| Ok((row.int()?, row.int()?))).await
     }
 
     /// Counts seals of a version before they are made: how many there are then.
@@ -261,6 +264,6 @@ fn read_due_key(row: &Columns<'_>) -> Result<DueKey> {
         organisation: row.text()?,
         region: row.text()?,
         project: row.text()?,
-        algorithm: row.word(KeyType::from_word)?.algorithm(read_digest(row)?),
+        key_type: row.text()?,
     })
 }

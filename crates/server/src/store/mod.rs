@@ -29,6 +29,7 @@ use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
 pub use kms::{DueKey, NewKey};
+pub use root_keys::VersionPlace;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
 pub use tokens::Token;
 pub use tx::Tx;
@@ -112,8 +113,11 @@ impl Store {
     /// Opens the store in a `folder` that is locked, making it at first, and brings its schema up to date.
     pub fn open(folder: &Path, lock: File) -> anyhow::Result<Self> {
         let file = folder.join("coffer.db");
-        let writer = Tx::new(connect(&file)?);
+        let mut writer = Tx::new(connect(&file)?);
         migrate(&writer)?;
+        // A crash may have kept the log from being emptied of what was erased for ever.
+        writer.erased_for_ever();
+        writer.forget_erased();
         let identity_epoch = Arc::new(AtomicU64::new(1));
         let cores =
             std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 16));

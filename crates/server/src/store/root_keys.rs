@@ -7,35 +7,34 @@ use crate::error::{Error, Result};
 use crate::model::key::{KeyType, VersionName, Wrapped, WrappedKey};
 use Value::{Bytes, Int, Text};
 
+/// Organisation, key, version.
+pub type VersionPlace = (String, String, i64);
+
 impl Tx {
-    /// Says under which root key everything is that no root key is named for.
-    pub async fn name_root_key(&mut self, root_key: &str) -> Result<()> {
-        self.execute(sql::NAME_ROOT_KEY, &[Text(root_key)]).await.map(|_| ())
+    /// The root keys under which something is.
+    pub async fn list_root_keys(&mut self) -> Result<Vec<String>> {
+        self.rows(sql::LIST_ROOT_KEYS, &[], |row| row.text()).await
     }
 
-    /// Up to `count` key versions under another root key, after the given one.
+    /// Up to `count` key versions under another root key, after a place: each with its place, and damaged where
+    /// its row is.
     pub async fn list_foreign_versions(
         &mut self,
         root_key: &str,
-        after: Option<&VersionName>,
+        (organisation, key, version): &VersionPlace,
         count: i64,
-    ) -> Result<Vec<WrappedKey>> {
-        let (organisation, key, version) = after.map_or(("", "", 0), |name| {
-            (name.organisation.as_str(), name.key.as_str(), name.version)
-        });
-        let values = [Text(root_key), Text(organisation), Text(key), Int(version), Int(count)];
+    ) -> Result<Vec<(VersionPlace, Result<WrappedKey>)>> {
+        let values = [Text(root_key), Text(organisation), Text(key), Int(*version), Int(count)];
         self.rows(sql::LIST_FOREIGN_VERSIONS, &values, |row| {
-            Ok(WrappedKey {
-                name: VersionName {
-                    organisation: row.text()?,
-                    region: row.text()?,
-                    project: row.text()?,
-                    key: row.text()?,
-                    version: row.int()?,
-                    algorithm: row.word(KeyType::from_word)?.algorithm(read_digest(row)?),
-                },
-                wrapped: read_present(row)?,
-            })
+            let (organisation, region, project) = (row.text()?, row.text()?, row.text()?);
+            let (key, version) = (row.text()?, row.int()?);
+            let place = (organisation.clone(), key.clone(), version);
+            let read = || {
+                let algorithm = row.word(KeyType::from_word)?.algorithm(read_digest(row)?);
+                let name = VersionName { organisation, region, project, key, version, algorithm };
+                Ok(WrappedKey { name, wrapped: read_present(row)? })
+            };
+            Ok((place, read()))
         })
         .await
     }
@@ -46,8 +45,8 @@ impl Tx {
         Ok(count.unwrap_or_default())
     }
 
-    /// Puts other wrapped bytes in the place of `old`; does nothing when the row has changed since.
-    pub async fn rewrap_version(&mut self, old: &WrappedKey, new: &Wrapped) -> Result<()> {
+    /// Puts other wrapped bytes in the place of `old`, unless the row has changed since; says whether.
+    pub async fn rewrap_version(&mut self, old: &WrappedKey, new: &Wrapped) -> Result<bool> {
         let name = &old.name;
         let values = [
             Text(&name.organisation),
@@ -57,7 +56,7 @@ impl Tx {
             Bytes(&new.bytes),
             Bytes(&old.wrapped.bytes),
         ];
-        self.execute(sql::REWRAP_VERSION, &values).await.map(|_| ())
+        Ok(self.execute(sql::REWRAP_VERSION, &values).await? == 1)
     }
 
     /// Keeps a region's first wrapping key; a later one is dropped.
@@ -92,9 +91,9 @@ impl Tx {
         region: &str,
         old: &Wrapped,
         new: &Wrapped,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let values = [Text(region), Text(&new.root_key), Bytes(&new.bytes), Bytes(&old.bytes)];
-        self.execute(sql::REWRAP_WRAPPING_KEY, &values).await.map(|_| ())
+        Ok(self.execute(sql::REWRAP_WRAPPING_KEY, &values).await? == 1)
     }
 }
 

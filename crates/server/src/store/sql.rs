@@ -18,15 +18,6 @@ macro_rules! key_columns {
     };
 }
 
-/// An active key `k` that may rotate, and must: at $2, or with $3 seals made by its latest version `v`.
-macro_rules! is_due {
-    () => {
-        "k.status = 'active' AND (k.imported = 0 OR k.allow_rotation = 1)
-         AND (v.seals >= $3 OR (k.rotation_enabled = 1
-             AND v.created_at + k.rotation_period_days * 86400000000 <= $2))"
-    };
-}
-
 macro_rules! secret_columns {
     () => {
         "s.secret_id, s.path, s.description, s.labels, s.annotations, s.access_policy, s.current_version,
@@ -60,10 +51,6 @@ macro_rules! audit_filter {
 }
 
 statements! {
-    FIND_META = "SELECT value FROM meta WHERE name = $1";
-    PUT_META = "INSERT INTO meta (name, value) VALUES ($1, $2)
-        ON CONFLICT (name) DO UPDATE SET value = $2";
-
     // Organisations, regions, projects.
     INSERT_ORGANISATION = "INSERT INTO organisations (organisation_id, slug, name, description, labels,
         annotations, secrets_gate, kms_gate, projects_gate, created_at, updated_at, object_version)
@@ -166,26 +153,32 @@ statements! {
         updated_at = $6, object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2";
     SET_ROTATION = "UPDATE kms_keys SET rotation_enabled = $3, rotation_period_days = $4,
         updated_at = $5, object_version = object_version + 1 WHERE organisation_id = $1 AND key_id = $2";
-    /// Active keys whose rotation is due at $2, of every organisation, after the identity $1: by their
-    /// period, or because the latest version has made $3 seals.
-    LIST_DUE_KEYS = concat!("SELECT k.key_id, k.organisation_id, k.region_id, k.project_id, k.key_type,
-        k.digest FROM kms_keys k
+    /// Active keys whose period of rotation is over at $2, of every organisation, after the identity $1.
+    LIST_DUE_KEYS = "SELECT k.key_id, k.organisation_id, k.region_id, k.project_id, k.key_type
+        FROM kms_keys k JOIN kms_key_versions v ON v.organisation_id = k.organisation_id
+            AND v.key_id = k.key_id AND v.version = k.latest_version
+        WHERE k.key_id > $1 AND k.status = 'active' AND k.rotation_enabled = 1
+        AND v.created_at + k.rotation_period_days * 86400000000 <= $2
+        ORDER BY k.key_id LIMIT 1000";
+    /// Active keys whose latest version has made 2^30 seals, of every organisation, after the identity $1.
+    LIST_SPENT_KEYS = "SELECT k.key_id, k.organisation_id, k.region_id, k.project_id, k.key_type
+        FROM kms_key_versions v JOIN kms_keys k ON k.organisation_id = v.organisation_id
+            AND k.key_id = v.key_id AND k.latest_version = v.version
+        WHERE v.seals >= 1073741824 AND k.key_id > $1 AND k.status = 'active'
+        ORDER BY k.key_id LIMIT 1000";
+    /// A key of an organisation with the date and the seals of its latest version, in a region with KMS.
+    FIND_ROTATION = "SELECT v.created_at, v.seals FROM kms_keys k
         JOIN regions r ON r.region_id = k.region_id AND r.kms = 1
         JOIN kms_key_versions v ON v.organisation_id = k.organisation_id AND v.key_id = k.key_id
             AND v.version = k.latest_version
-        WHERE k.key_id > $1 AND ", is_due!(), " ORDER BY k.key_id LIMIT 1000");
-    /// One key of an organisation, if its rotation is due.
-    FIND_DUE_KEY = concat!("SELECT 1 FROM kms_keys k
-        JOIN kms_key_versions v ON v.organisation_id = $1 AND v.key_id = k.key_id
-            AND v.version = k.latest_version
-        WHERE k.organisation_id = $1 AND k.key_id = $4 AND ", is_due!());
+        WHERE k.organisation_id = $1 AND k.key_id = $2";
     /// Counts seals of a version before they are made.
     ADD_SEALS = "UPDATE kms_key_versions SET seals = seals + $4
         WHERE organisation_id = $1 AND key_id = $2 AND version = $3 RETURNING seals";
-    FIND_SLUG = "SELECT 1 FROM kms_keys WHERE organisation_id = $1 AND region_id = $2
+    FIND_SLUG = "SELECT object_version FROM kms_keys WHERE organisation_id = $1 AND region_id = $2
         AND project_id = $3 AND slug = $4 AND deletion_scheduled_at IS NULL";
     /// Keys whose deletion has fallen due at $1, of every organisation, after the identity $2.
-    LIST_PURGEABLE_KEYS = "SELECT key_id, organisation_id, region_id, project_id, key_type, digest
+    LIST_PURGEABLE_KEYS = "SELECT key_id, organisation_id, region_id, project_id, key_type
         FROM kms_keys WHERE status = 'pending_deletion' AND deletion_scheduled_at <= $1
         AND key_id > $2 ORDER BY key_id LIMIT 1000";
     PURGE_KEY = "UPDATE kms_keys SET status = 'deleted', updated_at = $3,
@@ -195,7 +188,16 @@ statements! {
         WHERE organisation_id = $1 AND key_id = $2";
 
     // Root keys and what they wrap, of every organisation.
-    NAME_ROOT_KEY = "UPDATE kms_key_versions SET root_key = $1 WHERE root_key = ''";
+    /// The root keys in use, each found behind the one before.
+    LIST_ROOT_KEYS = "WITH RECURSIVE used (root_key) AS (
+            SELECT MIN(root_key) FROM kms_key_versions WHERE wrapped_material IS NOT NULL
+            UNION ALL
+            SELECT (SELECT MIN(v.root_key) FROM kms_key_versions v
+                WHERE v.wrapped_material IS NOT NULL AND v.root_key > used.root_key)
+            FROM used WHERE used.root_key IS NOT NULL
+        )
+        SELECT root_key FROM used WHERE root_key IS NOT NULL
+        UNION SELECT root_key FROM wrapping_keys";
     /// Key versions that are under another root key than $1, after the place ($2, $3, $4).
     LIST_FOREIGN_VERSIONS = "SELECT v.organisation_id, k.region_id, k.project_id, v.key_id, v.version,
         k.key_type, k.digest, v.root_key, v.wrapped_material FROM kms_key_versions v
@@ -204,7 +206,8 @@ statements! {
         AND v.root_key <> $1 AND v.wrapped_material IS NOT NULL
         ORDER BY v.organisation_id, v.key_id, v.version LIMIT $5";
     COUNT_FOREIGN = "SELECT (SELECT COUNT(*) FROM kms_key_versions
-            WHERE root_key <> $1 AND wrapped_material IS NOT NULL)
+            WHERE wrapped_material IS NOT NULL AND root_key < $1)
+        + (SELECT COUNT(*) FROM kms_key_versions WHERE wrapped_material IS NOT NULL AND root_key > $1)
         + (SELECT COUNT(*) FROM wrapping_keys WHERE root_key <> $1)";
     /// Only what still is as it was read.
     REWRAP_VERSION = "UPDATE kms_key_versions SET root_key = $4, wrapped_material = $5

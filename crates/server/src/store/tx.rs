@@ -1,7 +1,7 @@
 //! One transaction: bound to an organisation, it runs statements and reads rows.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, ToSql};
@@ -60,6 +60,8 @@ pub struct Tx {
     identities_changed: bool,
     /// Whether the write-ahead log still holds what was erased for ever.
     log_holds_erased: bool,
+    /// When emptying it was last tried.
+    tried_at: Option<Instant>,
     /// What is to happen once this operation is durable.
     effects: Vec<Effect>,
     /// The same of the operations before it in the batch.
@@ -76,6 +78,7 @@ impl Tx {
             notes: Vec::new(),
             identities_changed: false,
             log_holds_erased: false,
+            tried_at: None,
             effects: Vec::new(),
             batch_effects: Vec::new(),
         }
@@ -117,16 +120,19 @@ impl Tx {
         std::mem::take(&mut self.identities_changed)
     }
 
-    pub(super) fn erased_for_ever(&mut self) {
+    /// What this operation has erased is to be in no file any more.
+    pub fn erased_for_ever(&mut self) {
         self.log_holds_erased = true;
     }
 
     /// Between transactions: empties the write-ahead log of what was erased for ever. Never waits; while somebody
-    /// still reads from the log, the next time does it.
+    /// still reads from the log, the next try does it, a second later at the earliest.
     pub(super) fn forget_erased(&mut self) {
-        if !self.log_holds_erased {
+        let just_tried = self.tried_at.is_some_and(|at| at.elapsed() < Duration::from_secs(1));
+        if !self.log_holds_erased || just_tried {
             return;
         }
+        self.tried_at = Some(Instant::now());
         let wait = |time| self.connection.busy_timeout(time);
         let emptied = wait(Duration::ZERO).and_then(|()| {
             let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
@@ -134,6 +140,9 @@ impl Tx {
         });
         let restored = wait(BUSY);
         self.log_holds_erased = !(restored.is_ok() && emptied == Ok(0));
+        if !self.log_holds_erased {
+            self.tried_at = None;
+        }
     }
 
     /// How many migrations have run.

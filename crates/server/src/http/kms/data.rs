@@ -184,7 +184,10 @@ pub async fn public_key(
     let version = read_version(&Params::parse(uri.query()));
     let found = kms::material::public_keys(&app, &call, Named { region, key }, version).await;
     reply::of(Action::ReadPublicKey, found, |keys| PublicKeysResponse {
-        keys: keys.into_iter().map(|(version, key)| (version.to_string(), key)).collect(),
+        keys: keys
+            .into_iter()
+            .map(|(version, key)| (version.to_string(), key.to_string()))
+            .collect(),
     })
 }
 
