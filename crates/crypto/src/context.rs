@@ -63,6 +63,14 @@ impl Context {
 }
 
 #[cfg(test)]
+impl Context {
+    /// Published additional data, which is no sequence of fields.
+    pub(crate) fn published(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -53,3 +53,6 @@ pub use versioned::Versioned;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("refused")]
 pub struct Refused;
+
+#[cfg(test)]
+mod vectors;

@@ -21,7 +21,8 @@ impl MacKey {
         Ok(Self::of_any_length(digest, material.expose()))
     }
 
-    fn of_any_length(digest: Digest, material: &[u8]) -> Self {
+    /// A key as published vectors have them; ours are as long as the digest.
+    pub(crate) fn of_any_length(digest: Digest, material: &[u8]) -> Self {
         let algorithm = match digest {
             Digest::Sha256 => HMAC_SHA256,
             Digest::Sha384 => HMAC_SHA384,

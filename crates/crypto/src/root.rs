@@ -33,8 +33,8 @@ impl RootKey {
         if material.len() != MATERIAL_BYTES {
             return Err(Refused);
         }
-        let wrapping = derive(&material, b"coffer/1/root-wrap")?;
-        let name = derive(&material, b"coffer/1/root-fingerprint")?;
+        let wrapping = derive(&[], &material, b"coffer/1/root-wrap", MATERIAL_BYTES)?;
+        let name = derive(&[], &material, b"coffer/1/root-fingerprint", MATERIAL_BYTES)?;
         Ok(Self {
             wrapping: Key::new(Cipher::Aes256Gcm, &wrapping)?,
             fingerprint: name.expose().iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
@@ -66,12 +66,17 @@ impl KeyType for Length {
     }
 }
 
-/// HKDF-SHA256 without salt, 32 bytes.
-fn derive(material: &SecretBytes, info: &[u8]) -> Result<SecretBytes, Refused> {
-    let mut derived = Zeroizing::new(vec![0; MATERIAL_BYTES]);
-    Salt::new(HKDF_SHA256, &[])
+/// `bytes` bytes by HKDF-SHA256 (RFC 5869), extract and expand. Refused beyond 255 blocks.
+pub(crate) fn derive(
+    salt: &[u8],
+    material: &SecretBytes,
+    info: &[u8],
+    bytes: usize,
+) -> Result<SecretBytes, Refused> {
+    let mut derived = Zeroizing::new(vec![0; bytes]);
+    Salt::new(HKDF_SHA256, salt)
         .extract(material.expose())
-        .expand(&[info], Length(MATERIAL_BYTES))
+        .expand(&[info], Length(bytes))
         .and_then(|okm| okm.fill(&mut derived))
         .map_err(|_| Refused)?;
     Ok(SecretBytes::new(std::mem::take(&mut *derived)))
