@@ -55,4 +55,9 @@ pub use versioned::Versioned;
 pub struct Refused;
 
 #[cfg(test)]
+extern crate self as coffer_crypto;
+#[cfg(test)]
+#[path = "../../../fuzz/targets.rs"]
+mod fuzz_targets;
+#[cfg(test)]
 mod vectors;
