@@ -225,7 +225,14 @@ pub fn import(data: &[u8]) {
     }
     let Ok(material) = imported else { return };
 
-    use_it(&algorithm.ready(&material).expect("it was imported"));
+    let key = algorithm.ready(&material).expect("it was imported");
+    use_it(&key);
+    if let Some(published) = published(algorithm)
+        && ready(algorithm, published).public_text() == key.public_text()
+    {
+        // Whatever came with the key, attributes or more bytes, is not kept.
+        assert_eq!(material.expose(), published);
+    }
     let again = self::blob(Way::Material, digest, material.expose()).expect("it is no longer");
     let again = coffer_crypto::import::import(algorithm, &WRAPPING, digest, &again);
     assert_eq!(again.expect("it was imported before").expose(), material.expose());
@@ -241,6 +248,19 @@ fn blob(way: Way, digest: Digest, bytes: &[u8]) -> Option<Vec<u8>> {
         Way::Material => Some([block()?, &*wrap(bytes)?].concat()),
         Way::Wrapped => Some([block()?, bytes].concat()),
         Way::Direct => encrypt(digest, bytes),
+    }
+}
+
+/// The published key pair of an algorithm, as we would keep it.
+fn published(algorithm: Algorithm) -> Option<&'static [u8]> {
+    match algorithm {
+        Algorithm::Rsa(Modulus::Bits2048) => Some(RSA_2048),
+        Algorithm::Rsa(Modulus::Bits4096) => Some(RSA_4096),
+        Algorithm::Ecdsa(Curve::P256) => Some(ECDSA_P256),
+        Algorithm::Ecdsa(Curve::P384) => Some(ECDSA_P384),
+        Algorithm::Ecdsa(Curve::P521) => Some(ECDSA_P521),
+        Algorithm::Ed25519 => Some(ED25519),
+        Algorithm::Rsa(Modulus::Bits3072) | Algorithm::Aead(_) | Algorithm::Hmac(_) => None,
     }
 }
 
