@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use coffer_crypto::{Algorithm, Cipher};
 use coffer_server::kms::rotate::rotate_due;
+use coffer_server::model::key::VersionName;
 use serde_json::json;
 
 use crate::world::{World, base64};
@@ -70,19 +72,40 @@ async fn many_at_once_count_one_block() {
 }
 
 #[tokio::test]
-async fn more_than_a_block_counts_another() {
-    let world = World::new().await;
-    let (one, two) = (world.acme.key.clone(), world.app.clone());
-    let name = coffer_server::model::key::VersionName {
+async fn nobody_is_turned_away_where_a_block_ends() {
+    let world = Arc::new(World::new().await);
+    encrypt(&world, None, 200).await;
+    let block = world.app.keyring.allowance.block(&name(&world));
+    for round in 1..=4 {
+        while block.take().is_some() {}
+        block.add(round);
+        let calls = (0..64).map(|_| {
+            let world = world.clone();
+            tokio::spawn(async move { encrypt(&world, None, 200).await })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            call.await.unwrap();
+        }
+        assert_eq!(counted(&world, 1), 4096 * (round + 1));
+    }
+}
+
+fn name(world: &World) -> VersionName {
+    VersionName {
         organisation: world.acme.id.clone(),
         region: String::new(),
         project: String::new(),
-        key: one,
+        key: world.acme.key.clone(),
         version: 1,
-        algorithm: coffer_crypto::Algorithm::Aead(coffer_crypto::Cipher::Aes256Gcm),
-    };
+        algorithm: Algorithm::Aead(Cipher::Aes256Gcm),
+    }
+}
+
+#[tokio::test]
+async fn more_than_a_block_counts_another() {
+    let world = World::new().await;
     encrypt(&world, None, 200).await;
-    while two.keyring.allowance.take(&name).is_some() {}
+    while world.app.keyring.allowance.block(&name(&world)).take().is_some() {}
     encrypt(&world, None, 200).await;
     assert_eq!(counted(&world, 1), 8192);
 }

@@ -103,7 +103,7 @@ async fn material_comes_in_and_goes_out_the_same() {
         }
     }
     let hashed = customer.wrapped(&OAEP_SHA512_MGF1SHA512, &material("aes256-gcm96"));
-    for (hash, expected) in [("sha512", 201), ("sha256", 400), ("sha384", 400)] {
+    for (hash, expected) in [("sha256", 400), ("sha384", 400), ("sha512", 201)] {
         let more = json!({"hashFunction": hash});
         let answer = import(&world, "hashed", "aes256-gcm96", &hashed, more).await;
         assert_eq!(answer.status, expected, "{hash}: {}", answer.text);

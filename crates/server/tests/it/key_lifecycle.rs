@@ -1,10 +1,13 @@
 //! Rotation settings, rotation by the clock, and the end of a key (contract, sections 3.13, 3.14 and 14, 29–30).
 
+use std::sync::Arc;
+
 use coffer_server::kms::purge::purge_due;
 use coffer_server::kms::rotate::rotate_due;
 use serde_json::{Value as Json, json};
+use tokio::task::JoinHandle;
 
-use crate::world::{NOON, World, base64, text_of};
+use crate::world::{Answer, NOON, Person, World, base64, text_of};
 
 const KEYS: &str = "/v1/kms/nl-01/keys";
 const DAY: i64 = 86_400_000_000;
@@ -169,6 +172,113 @@ async fn purged_material_is_in_no_file() {
     world.set_now(NOON + 30 * DAY);
     assert_eq!(purge_due(&world.app).await.unwrap(), 1);
     assert!(!is_there(), "what was erased can still be read in a file");
+}
+
+#[tokio::test]
+async fn a_key_has_a_last_version() {
+    let world = World::new().await;
+    let on = json!({"keyRotationEnabled": true, "rotationPeriodInDays": 1});
+    world.patch(&world.owner, &format!("{KEYS}/default/rotation")).json(on).expect(200).await;
+    world.sql(
+        "PRAGMA foreign_keys = OFF; UPDATE kms_keys SET latest_version = 10000 WHERE slug = 'default';
+         UPDATE kms_key_versions SET version = 10000 WHERE version = 1",
+    );
+    let refused = world.post(&world.owner, &format!("{KEYS}/default/rotate")).expect(400).await;
+    assert!(refused.message().contains("10000 versions"), "{}", refused.text);
+    world.set_now(NOON + 2 * DAY);
+    assert_eq!(rotate_due(&world.app).await.unwrap(), 0);
+}
+
+/// Keeps every thread that makes RSA keys busy until the senders are dropped.
+fn keep_busy(world: &World) -> Vec<std::sync::mpsc::Sender<()>> {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let job = |number| {
+        let (open, gate) = std::sync::mpsc::channel();
+        let app = world.app.clone();
+        tokio::spawn(async move {
+            let wait = move || Ok(gate.recv().is_ok());
+            app.lanes.making.run(&format!("busy {number}"), wait).await
+        });
+        open
+    };
+    (0..(cores / 2).max(1)).map(job).collect()
+}
+
+/// Sends a call and lets it run until it waits for a thread that makes RSA keys.
+async fn waiting(
+    world: &Arc<World>,
+    by: &Person,
+    name: &str,
+    already: usize,
+) -> JoinHandle<Answer> {
+    let (of, by, name) = (world.clone(), by.clone(), name.to_owned());
+    let call = tokio::spawn(async move {
+        let body = json!({"name": name, "keyType": "rsa-2048"});
+        of.post(&by, KEYS).json(body).send().await
+    });
+    while world.app.lanes.making.count(&world.acme.id) == already {
+        tokio::task::yield_now().await;
+    }
+    call
+}
+
+#[tokio::test]
+async fn an_organisation_waits_for_four_slow_keys_at_most() {
+    let world = Arc::new(World::new().await);
+    let busy = keep_busy(&world);
+    let mut calls = Vec::new();
+    for already in 0..4 {
+        calls.push(waiting(&world, &world.owner, &format!("slow {already}"), already).await);
+    }
+    let body = json!({"name": "fifth", "keyType": "rsa-2048"});
+    let refused = world.post(&world.owner, KEYS).json(body).expect(429).await;
+    assert_ne!(refused.header("retry-after"), "");
+    // Told at once, without a key being made for it: a name that is taken, a version that is not the present one.
+    let taken = json!({"name": "default", "keyType": "rsa-2048"});
+    world.post(&world.owner, KEYS).json(taken).expect(409).await;
+    let stale = world.post(&world.owner, &format!("{KEYS}/default/rotate"));
+    stale.header("if-match", "\"7\"").expect(412).await;
+    // Other keys wait for nobody.
+    world.key_of(&world.owner, json!({"name": "quick", "keyType": "ed25519"})).await;
+    drop(busy);
+    for call in calls {
+        assert_eq!(call.await.unwrap().status, 201);
+    }
+    assert_eq!(world.audit("action=kms.create&responseStatus=429").await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_taken_away_while_a_call_waits_is_missed_by_it() {
+    let world = Arc::new(World::new().await);
+    let admin = world.person_as("kms-full-access").await;
+    for (at, (expected, take)) in
+        [(404, "binding"), (503, "region"), (403, "gate")].into_iter().enumerate()
+    {
+        let busy = keep_busy(&world);
+        let by = if take == "binding" { &admin } else { &world.owner };
+        let call = waiting(&world, by, &format!("tardy {at}"), 0).await;
+        match take {
+            "binding" => {
+                let (acme, subject) = (world.acme.id.clone(), admin.subject.clone());
+                let unbind = async move |tx: &mut coffer_server::store::Tx| {
+                    tx.delete_bindings(("user", &subject)).await
+                };
+                world.write(&acme, unbind).await;
+            }
+            "region" => world.set_region_kms("nl-01", false).await,
+            _ => world.set_gates([true, false, true]).await,
+        }
+        drop(busy);
+        let answer = call.await.unwrap();
+        assert_eq!(answer.status, expected, "{take}: {}", answer.text);
+        world.set_region_kms("nl-01", true).await;
+        world.set_gates([true; 3]).await;
+        while world.app.lanes.making.count(&world.acme.id) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let listed = world.get(&world.owner, KEYS).expect(200).await;
+    assert!(!listed.text.contains("tardy"), "{}", listed.text);
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ fn rewritten(world: &World, file: &std::path::Path) {
             format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM later.{table}");
         old.execute_batch(&copy).unwrap();
     }
+    let root_key = world.app.keyring.fingerprint();
+    old.execute("INSERT INTO meta (name, value) VALUES ('root_key', $1)", [root_key]).unwrap();
     old.execute_batch("PRAGMA user_version = 1; DETACH DATABASE later; PRAGMA journal_mode = WAL")
         .unwrap();
 }

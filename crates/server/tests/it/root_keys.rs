@@ -49,11 +49,16 @@ async fn everything_moves_to_the_new_root_key_while_the_server_serves() {
     let after = world.app.keyring.fingerprint().to_owned();
     assert_ne!(before, after);
     works(&world).await;
-    assert_eq!(in_use(&world.app).await.unwrap(), [before.clone(), after.clone()]);
-    // A server with the old key alone would not understand what is written from now on.
+    // Nothing is under the new one yet, so that there is a way back.
+    assert_eq!(in_use(&world.app).await.unwrap(), std::slice::from_ref(&before));
+    world.restart(&[&old]).await.unwrap();
+    world.restart(&[&new, &old]).await.unwrap();
+    world.key(&world.owner, "made in between").await;
+    let mut both = vec![before.clone(), after.clone()];
+    both.sort_unstable();
+    assert_eq!(in_use(&world.app).await.unwrap(), both);
     assert!(world.restart(&[&old]).await.is_err());
 
-    world.key(&world.owner, "made in between").await;
     let server = world.app.clone();
     let (moved, ()) = tokio::join!(rewrap(&server), works(&world));
     assert_eq!(moved.unwrap(), 603);
@@ -117,11 +122,58 @@ async fn what_does_not_open_keeps_the_old_root_key_in_use() {
         "UPDATE kms_key_versions SET wrapped_material = x'00' WHERE key_id = (SELECT key_id
          FROM kms_keys WHERE slug = 'damaged')",
     );
+    world.key(&world.owner, "mistyped").await;
+    world.sql("UPDATE kms_keys SET key_type = 'aes512' WHERE slug = 'mistyped'");
+    world.get(&world.owner, "/v1/kms/nl-01/wrapping-key").expect(200).await;
+    world.sql("UPDATE wrapping_keys SET wrapped_material = x'00'");
     let (old, new) = (world.root.clone(), fresh_root());
     world.restart(&[&new, &old]).await.unwrap();
     rewrap(&world.app).await.unwrap();
     assert_eq!(in_use(&world.app).await.unwrap().len(), 2);
-    assert_eq!(under(&world).len(), 2);
+    let left: Vec<_> = under(&world).into_iter().map(|(_, count)| count).collect();
+    assert_eq!(left, [2, 3], "the two good ones and the wrapping key apart");
     let value = world.post(&world.owner, "/v1/secrets/nl-01/secret/kept/value");
     assert_eq!(text_of(&value.expect(200).await), "hunter2");
+}
+
+#[tokio::test]
+async fn a_server_that_still_wraps_with_the_old_key_strands_nothing() {
+    let mut world = World::new().await;
+    let (old, new) = (world.root.clone(), fresh_root());
+    let late = world.server(&[&old, &new]);
+    world.secret("/kept", "hunter2").await;
+    world.restart(&[&new, &old]).await.unwrap();
+    assert_eq!(rewrap(&world.app).await.unwrap(), 2);
+    let early = world.app.clone();
+    // The other server has not been told yet, and makes a key.
+    world.continue_with(late);
+    world.key(&world.owner, "late").await;
+    let body = json!({"path": "/late", "kmsKeyIdentity": "late", "secretString": base64("x")});
+    world.post(&world.owner, "/v1/secrets/nl-01/secrets").json(body).expect(201).await;
+    assert!(world.restart(&[&new]).await.is_err(), "the old key is needed again");
+    world.continue_with(early);
+    assert_eq!(rewrap(&world.app).await.unwrap(), 1);
+    world.restart(&[&new]).await.unwrap();
+    let value = world.post(&world.owner, "/v1/secrets/nl-01/secret/late/value");
+    assert_eq!(text_of(&value.expect(200).await), "x");
+}
+
+#[tokio::test]
+async fn a_third_root_key_may_come_before_the_second_has_everything() {
+    let mut world = full().await;
+    let (a, b, c) = (world.root.clone(), fresh_root(), fresh_root());
+    world.restart(&[&b, &a]).await.unwrap();
+    let server = world.app.clone();
+    let moving = tokio::spawn(async move { rewrap(&server).await });
+    while under(&world).len() == 1 {
+        tokio::task::yield_now().await;
+    }
+    moving.abort();
+    let _ = moving.await;
+    assert!(world.restart(&[&c, &b]).await.is_err());
+    world.restart(&[&c, &b, &a]).await.unwrap();
+    works(&world).await;
+    assert_eq!(rewrap(&world.app).await.unwrap(), 603);
+    world.restart(&[&c]).await.unwrap();
+    works(&world).await;
 }
