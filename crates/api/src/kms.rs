@@ -189,5 +189,5 @@ fn wrapped_schema() -> Object {
 
 /// Names of hash functions, in every spelling that is read.
 pub(crate) fn hash_schema() -> Object {
-    text_or_null(8).pattern(Some("^[sS][hH][aA](2?-)?(256|384|512)$")).build()
+    text_or_null(8).pattern(Some("^([sS][hH][aA](2?-)?(256|384|512))?$")).build()
 }

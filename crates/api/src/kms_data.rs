@@ -166,11 +166,11 @@ pub struct SignRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prehashed: Option<bool>,
     /// RSA: `pss` (default) or `pkcs1v15`.
-    #[schema(pattern = "^(pss|pkcs1v15)$")]
+    #[schema(pattern = "^(pss|pkcs1v15)?$")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature_algorithm: Option<String>,
     /// ECDSA: `asn1` (DER, default) or `jws` (`r ‖ s`).
-    #[schema(pattern = "^(asn1|jws)$")]
+    #[schema(pattern = "^(asn1|jws)?$")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marshalling: Option<String>,
     /// Must be empty: no signature of ours has a context.
@@ -207,11 +207,11 @@ pub struct VerifyRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prehashed: Option<bool>,
     /// As given to sign.
-    #[schema(pattern = "^(pss|pkcs1v15)$")]
+    #[schema(pattern = "^(pss|pkcs1v15)?$")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature_algorithm: Option<String>,
     /// As given to sign.
-    #[schema(pattern = "^(asn1|jws)$")]
+    #[schema(pattern = "^(asn1|jws)?$")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marshalling: Option<String>,
 }

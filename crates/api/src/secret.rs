@@ -254,7 +254,7 @@ pub(crate) fn base64_schema() -> Object {
 
 /// Base64 of 0–1,024 bytes, or nothing.
 pub(crate) fn context_schema() -> Object {
-    text_or_null(1368).pattern(Some(BASE64)).build()
+    text_or_null(1368).pattern(Some(format!("^$|{BASE64}"))).build()
 }
 
 fn key_values_schema() -> Object {

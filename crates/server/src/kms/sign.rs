@@ -30,13 +30,8 @@ pub async fn sign(
         }
         let input = decode(&body.input, "input", INPUT_BYTES_MAX)?;
         let key = admitted_key(&scope)?;
-        let wishes = Wishes {
-            digest: body.hash_algorithm.as_deref(),
-            prehashed: body.prehashed.unwrap_or_default(),
-            padding: body.signature_algorithm.as_deref(),
-            marshalling: body.marshalling.as_deref(),
-        };
-        let scheme = wishes.scheme(key, &input)?;
+        let ways = [&body.signature_algorithm, &body.marshalling];
+        let scheme = Wishes::new(&body.hash_algorithm, body.prehashed, ways).scheme(key, &input)?;
         let version = wanted_version(key, body.key_version);
         let with = look_up(app, &scope, Use::Sign, (version, "keyVersion")).await?;
         let (keyring, key) = (app.keyring.clone(), with.clone());
@@ -57,13 +52,8 @@ pub async fn verify(
         let body = body?;
         let input = decode(&body.input, "input", INPUT_BYTES_MAX)?;
         let key = admitted_key(&scope)?;
-        let wishes = Wishes {
-            digest: body.hash_algorithm.as_deref(),
-            prehashed: body.prehashed.unwrap_or_default(),
-            padding: body.signature_algorithm.as_deref(),
-            marshalling: body.marshalling.as_deref(),
-        };
-        let scheme = wishes.scheme(key, &input)?;
+        let ways = [&body.signature_algorithm, &body.marshalling];
+        let scheme = Wishes::new(&body.hash_algorithm, body.prehashed, ways).scheme(key, &input)?;
         let signature =
             Versioned::parse_or_bare(&body.signature, key.latest_version).map_err(|_| {
                 let why = "is neither thalassa:v<version>:<base64> nor base64";
@@ -85,7 +75,20 @@ struct Wishes<'a> {
     marshalling: Option<&'a str>,
 }
 
-impl Wishes<'_> {
+impl<'a> Wishes<'a> {
+    fn new(
+        digest: &'a Option<String>,
+        prehashed: Option<bool>,
+        [padding, marshalling]: [&'a Option<String>; 2],
+    ) -> Self {
+        Self {
+            digest: digest.as_deref(),
+            prehashed: prehashed.unwrap_or_default(),
+            padding: padding.as_deref(),
+            marshalling: marshalling.as_deref(),
+        }
+    }
+
     /// The scheme for a key. What the key's type has no use for is refused, but for the hash name of Ed25519,
     /// which is ignored.
     fn scheme(&self, key: &Key, input: &SecretBytes) -> Result<Scheme> {

@@ -75,6 +75,14 @@ impl Operator {
         self.token = done.said.split("token ").nth(1).unwrap().trim().to_owned();
     }
 
+    /// Makes a store with a secret in it.
+    fn fill(&mut self, http: &Client) {
+        self.bootstrap();
+        let server = self.serve();
+        keep(&server, http);
+        assert_eq!(server.stop().0, Some(0));
+    }
+
     fn serve(&self) -> Server {
         self.started(&mut self.command(&["serve"]))
     }
@@ -196,10 +204,7 @@ fn a_root_key_comes_as_a_credential_or_on_a_descriptor() {
     let mut operator = Operator::new();
     let http = Client::new();
     operator.configure("");
-    operator.bootstrap();
-    let server = operator.serve();
-    keep(&server, &http);
-    assert_eq!(server.stop().0, Some(0));
+    operator.fill(&http);
     let text = fs::read_to_string(operator.file("data/root.key")).unwrap();
     fs::remove_file(operator.file("data/root.key")).unwrap();
 
@@ -281,10 +286,7 @@ fn a_token_seals_the_root_key() {
     }
     let http = Client::new();
     operator.configure(&pkcs11(&operator, "root.sealed"));
-    operator.bootstrap();
-    let server = operator.serve();
-    keep(&server, &http);
-    assert_eq!(server.stop().0, Some(0));
+    operator.fill(&http);
     let server = operator.serve();
     is_kept(&server, &http);
     // No call to the token after the start: it can be away.
@@ -325,10 +327,7 @@ fn two_keys_or_two_tokens_of_one_name_lose_nothing() {
     }
     let http = Client::new();
     operator.configure(&pkcs11(&operator, "root.sealed"));
-    operator.bootstrap();
-    let server = operator.serve();
-    keep(&server, &http);
-    assert_eq!(server.stop().0, Some(0));
+    operator.fill(&http);
     // A second key with the label: as when two first starts have met.
     fs::write(operator.file("raw"), [7; 32]).unwrap();
     let imported = Command::new("softhsm2-util")
@@ -378,10 +377,7 @@ fn a_root_key_moves_from_a_file_into_a_token() {
     }
     let http = Client::new();
     operator.configure("");
-    operator.bootstrap();
-    let server = operator.serve();
-    keep(&server, &http);
-    assert_eq!(server.stop().0, Some(0));
+    operator.fill(&http);
     let token = pkcs11(&operator, "root.sealed");
     operator.configure(&format!("{token}[[root_keys]]\ncustody = 'file'\n"));
     operator.refused("cofferd root-key");

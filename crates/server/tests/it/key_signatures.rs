@@ -3,19 +3,10 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::key_types::{call, refused};
 use crate::world::{World, base64};
 
 const KEYS: &str = "/v1/kms/nl-01/keys";
-
-async fn call(world: &World, key: &str, operation: &str, body: Json) -> Json {
-    world.post(&world.owner, &format!("{KEYS}/{key}/{operation}")).json(body).expect(200).await.body
-}
-
-async fn refused(world: &World, key: &str, operation: &str, body: Json, says: &str) {
-    let call = world.post(&world.owner, &format!("{KEYS}/{key}/{operation}")).json(body);
-    let answer = call.expect(400).await;
-    assert!(answer.message().contains(says), "{operation}: {}", answer.text);
-}
 
 async fn keys(world: &World) -> [&'static str; 5] {
     let all = ["rsa-2048", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519"];

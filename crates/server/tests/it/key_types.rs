@@ -7,11 +7,13 @@ use crate::world::{World, base64};
 
 const KEYS: &str = "/v1/kms/nl-01/keys";
 
-async fn call(world: &World, key: &str, operation: &str, body: Json) -> Json {
+/// What an operation on a key answers.
+pub async fn call(world: &World, key: &str, operation: &str, body: Json) -> Json {
     world.post(&world.owner, &format!("{KEYS}/{key}/{operation}")).json(body).expect(200).await.body
 }
 
-async fn refused(world: &World, key: &str, operation: &str, body: Json, says: &str) {
+/// Fails with 400 and this in the message.
+pub async fn refused(world: &World, key: &str, operation: &str, body: Json, says: &str) {
     let call = world.post(&world.owner, &format!("{KEYS}/{key}/{operation}")).json(body);
     let answer = call.expect(400).await;
     assert!(answer.message().contains(says), "{operation}: {}", answer.text);
