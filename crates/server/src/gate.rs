@@ -1,10 +1,11 @@
 //! THE ONE DOOR: admit → begin → operate → audit → commit.
 //!
-//! Every operation passes [`read`] or [`write`], and nothing else opens a transaction for one. So two
-//! questions are answered by reading this file: was it authorised, and was it audited?
+//! Every operation passes [`read`], [`write`] or [`work`], and nothing else opens a transaction for one. So
+//! two questions are answered by reading this file: was it authorised, and was it audited?
 //!
 //! - A **mutation** and its record commit in one transaction.
 //! - A **read** runs on a reading connection; its record commits with others before the answer leaves.
+//! - **Work** that takes a while happens outside of the store's threads; the call is decided again behind it.
 //! - A refusal, a miss and a failure are recorded by the same lines. No record, no answer.
 
 mod pages;
