@@ -11,6 +11,7 @@ mod error_body;
 mod identity;
 mod kms;
 mod kms_data;
+mod me;
 mod organisation;
 mod path;
 mod region;
@@ -33,6 +34,7 @@ pub use kms_data::{
     KeyVersionText, PublicKeysResponse, RewrapRequest, SignRequest, SignResponse,
     VerifyHmacRequest, VerifyRequest, VerifyResponse,
 };
+pub use me::{CreateTokenRequest, CreatedToken, EffectivePermission, Me, PersonalAccessToken};
 pub use organisation::{AppUser, Membership, Organisation};
 pub use path::{Directory, PATH_BYTES_MAX, PathError, SecretPath};
 pub use region::Region;

@@ -18,6 +18,11 @@ impl SecretText {
         Self(Zeroizing::new(STANDARD.encode(value)))
     }
 
+    /// A secret that is text itself, such as a token.
+    pub fn of_text(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+
     /// Decodes the value, or `None` when the text is not base64. The caller zeroes the bytes.
     pub fn decode(&self) -> Option<Vec<u8>> {
         // Decoding into a buffer of the right size leaves no half-grown copies behind.

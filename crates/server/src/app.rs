@@ -29,6 +29,7 @@ pub struct App {
     pub making_wrapping_key: tokio::sync::Mutex<()>,
     pub lanes: Lanes,
     pub last_access: LastAccess,
+    pub last_use: LastUse,
     pub auth_failures: AuthFailures,
     /// Those of the configuration, IPv4 within IPv6 made IPv4.
     pub trusted_proxies: Vec<IpNet>,
@@ -72,6 +73,35 @@ impl LastAccess {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Accesses>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When tokens were last used, as far as that is not in the store yet; as [`LastAccess`].
+#[derive(Default)]
+pub struct LastUse(Mutex<HashMap<String, i64>>);
+
+impl LastUse {
+    pub fn touch(&self, token: &str, at: i64) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match waiting.get_mut(token) {
+            Some(last) => *last = at,
+            None => drop(waiting.insert(token.to_owned(), at)),
+        }
+    }
+
+    pub fn find(&self, token: &str) -> Option<i64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(token).copied()
+    }
+
+    /// All that waits; it stays until it is [`LastUse::written`].
+    pub fn waiting(&self) -> HashMap<String, i64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets what has been written, unless it has been used again since.
+    pub fn written(&self, written: &HashMap<String, i64>) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|token, at| written.get(token) != Some(at));
     }
 }
 
@@ -120,6 +150,7 @@ impl App {
             lanes: Lanes::default(),
             clock,
             last_access: LastAccess::default(),
+            last_use: LastUse::default(),
             auth_failures: AuthFailures::new(config.limits.auth_failures_per_minute),
             trusted_proxies: config.trusted_proxies.iter().map(|net| canonical_net(*net)).collect(),
             config,

@@ -20,15 +20,9 @@ const ENTRIES_MAX: usize = 10_000;
 /// The memory of who is who.
 pub struct Directory {
     store: Store,
-    callers: Cache<(TokenHash, String), Entry<Known>>,
+    callers: Cache<(TokenHash, String), Entry<Caller>>,
     projects: Cache<(String, String), Entry<Project>>,
     regions: RwLock<Option<Entry<Vec<Region>>>>,
-}
-
-/// A caller and until when the token lives.
-struct Known {
-    caller: Arc<Caller>,
-    expires_at: Option<i64>,
 }
 
 struct Entry<T> {
@@ -56,14 +50,14 @@ impl Directory {
     /// The caller of a claim as things stand at `now`; unauthenticated when the token is unknown or expired.
     pub async fn read_caller(&self, claim: &Claim, now: i64) -> Result<Arc<Caller>> {
         let refuse = |cause| Error::Unauthenticated { cause };
-        let known = self.find_caller(claim).await?.ok_or(refuse("unknown or revoked token"))?;
-        match known.expires_at {
+        let caller = self.find_caller(claim).await?.ok_or(refuse("unknown or revoked token"))?;
+        match caller.credential.expires_at {
             Some(expires_at) if expires_at <= now => Err(refuse("expired token")),
-            _ => Ok(known.caller.clone()),
+            _ => Ok(caller),
         }
     }
 
-    async fn find_caller(&self, claim: &Claim) -> Result<Option<Arc<Known>>> {
+    async fn find_caller(&self, claim: &Claim) -> Result<Option<Arc<Caller>>> {
         let epoch = self.store.identity_epoch();
         let (token, organisation) = (claim.token, claim.organisation.as_str());
         let name = (token, organisation.to_owned());
@@ -77,7 +71,7 @@ impl Directory {
             .await?
             .map(Arc::new);
         // SECURITY: names that a caller has no place in are not kept, or inventing them would empty the cache.
-        let ours = |known: &&Arc<Known>| !matches!(known.caller.standing, Standing::Stranger);
+        let ours = |caller: &&Arc<Caller>| !matches!(caller.standing, Standing::Stranger);
         if let Some(value) = found.as_ref().filter(ours) {
             self.callers.insert(name, Entry { epoch, value: value.clone() });
         }
@@ -128,11 +122,16 @@ impl Directory {
     clippy::disallowed_methods,
     reason = "a caller is made from what the store says of a token"
 )]
-async fn load_caller(tx: &mut Tx, token: &TokenHash, organisation: &str) -> Result<Option<Known>> {
+async fn load_caller(tx: &mut Tx, token: &TokenHash, organisation: &str) -> Result<Option<Caller>> {
     let Some(token) = tx.find_token(token).await? else {
         return Ok(None);
     };
-    let credential = Credential { id: token.id, kind: "personal_access_token" };
+    let credential = Credential {
+        id: token.id,
+        kind: "personal_access_token",
+        scopes: token.scopes,
+        expires_at: token.expires_at,
+    };
     let principal = Principal::User { subject: token.subject.clone() };
     let mut standing = if organisation.is_empty() { Standing::Unnamed } else { Standing::Stranger };
     let (mut teams, mut grants) = (Vec::new(), Vec::new());
@@ -151,6 +150,5 @@ async fn load_caller(tx: &mut Tx, token: &TokenHash, organisation: &str) -> Resu
             standing = Standing::Member(Box::new(organisation));
         }
     }
-    let caller = Caller::new(principal, credential, standing, teams, grants);
-    Ok(Some(Known { caller: Arc::new(caller), expires_at: token.expires_at }))
+    Ok(Some(Caller::new(principal, credential, standing, teams, grants)))
 }

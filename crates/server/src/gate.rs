@@ -179,6 +179,9 @@ async fn enter<P, R: Future<Output = Result<P>>>(
     let mut scope = admit(app, call, ask, record).await?;
     let prepared = prepare(scope.clone()).await?;
     scope.caller = app.directory.read_caller(&call.claim, app.clock.now()).await?;
+    if action.rule().audience == Audience::Authenticated {
+        return Ok((scope, prepared));
+    }
     check_features(member_of(&scope.caller)?, action)?;
     if let Some(region) = &scope.region {
         let region = app.directory.read_region(&region.id).await?;
@@ -206,6 +209,9 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
     record.is_by(&scope.caller);
     if let Some(flaw) = &call.flaw {
         return Err(flaw.clone());
+    }
+    if !scope.caller.credential.scopes.allow(ask.action) {
+        return Err(Error::denied("the scopes of the credential do not allow this"));
     }
     if rule.audience == Audience::Authenticated {
         return Ok(scope);

@@ -100,5 +100,8 @@ pub async fn serve(app: Arc<App>, listeners: Vec<TcpListener>, shutdown: impl Fu
     if let Err(error) = jobs::flush_last_access(&app).await {
         tracing::warn!(cause = error.cause(), "last accesses are lost");
     }
+    if let Err(error) = jobs::flush_last_use(&app).await {
+        tracing::warn!(cause = error.cause(), "last uses of tokens are lost");
+    }
     app.store.close();
 }

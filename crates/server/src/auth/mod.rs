@@ -40,6 +40,7 @@ pub async fn authenticate(app: &App, arrival: Arrival, claims: Claims<'_>) -> Re
             let claim = Claim { token, organisation: organisation.to_owned() };
             match app.directory.read_caller(&claim, app.clock.now()).await {
                 Ok(caller) => {
+                    app.last_use.touch(&caller.credential.id, arrival.at);
                     let flaw = organisation_flaw.or(project_flaw);
                     return Ok(Call { claim, caller, arrival, flaw, project });
                 }

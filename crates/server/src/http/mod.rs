@@ -55,7 +55,11 @@ routes! {
     GET    "/readyz"                                       => health::readyz;
     GET    "/openapi.json"                                 => openapi::document;
 
+    GET    "/v1/me"                                        => me::read;
     GET    "/v1/me/organisation-memberships"               => me::memberships;
+    GET    "/v1/me/personal-access-tokens"                 => me::list_tokens;
+    POST   "/v1/me/personal-access-tokens"                 => me::create_token;
+    DELETE "/v1/me/personal-access-tokens/{token}"         => me::delete_token;
     GET    "/v1/regions"                                   => regions::list;
     GET    "/v1/regions/{region}"                          => regions::read;
 

@@ -4,8 +4,10 @@ use coffer_api as api;
 use coffer_api::Time;
 
 use crate::kms;
+use crate::model::caller::{Caller, Standing};
+use crate::model::decide::Grant;
 use crate::model::event::Event;
-use crate::model::identity::{Organisation, Region, User};
+use crate::model::identity::{Organisation, PersonalToken, Region, User};
 use crate::model::key::Key;
 use crate::model::secret::Version;
 use crate::secrets;
@@ -49,6 +51,36 @@ pub fn user(user: &User) -> api::AppUser {
         name: user.name.clone(),
         email: user.email.clone(),
         created_at: time(user.created_at),
+    }
+}
+
+pub fn me(user: Option<&User>, caller: &Caller) -> api::Me {
+    let permission = |grant: &Grant| api::EffectivePermission {
+        role: grant.role.clone(),
+        resources: grant.resources.clone().unwrap_or_else(|| vec!["*".to_owned()]),
+        resource_identities: grant.patterns.iter().map(|p| p.as_str().to_owned()).collect(),
+        permissions: grant.permissions.words().into_iter().map(str::to_owned).collect(),
+    };
+    api::Me {
+        user: user.map(self::user),
+        organisation: match &caller.standing {
+            Standing::Member(found) => Some(organisation(found)),
+            Standing::Stranger | Standing::Unnamed => None,
+        },
+        credential_identity: caller.credential.id.clone(),
+        scopes: caller.credential.scopes.words().to_vec(),
+        permissions: caller.grants.iter().map(permission).collect(),
+    }
+}
+
+pub fn token(token: PersonalToken) -> api::PersonalAccessToken {
+    api::PersonalAccessToken {
+        identity: token.id,
+        name: token.name,
+        scopes: token.scopes.words().to_vec(),
+        created_at: time(token.created_at),
+        expires_at: token.expires_at.map(time),
+        last_used_at: token.last_used_at.map(time),
     }
 }
 

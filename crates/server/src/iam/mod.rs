@@ -1,12 +1,14 @@
 //! Operations on identities: what a caller may see of itself, and the regions everyone sees.
 
+pub mod tokens;
+
 use std::sync::Arc;
 
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Ask, Subject};
 use crate::model::action::Action;
-use crate::model::caller::{Call, Principal};
+use crate::model::caller::{Call, Caller, Principal};
 use crate::model::identity::{Membership, Region, User};
 
 /// The organisations that the calling user belongs to.
@@ -18,6 +20,19 @@ pub async fn list_memberships(app: &Arc<App>, call: &Call) -> Result<(User, Vec<
         };
         let user = tx.find_user(subject).await?.ok_or(Error::not_found("user"))?;
         Ok((user, tx.list_memberships(subject).await?))
+    })
+    .await
+}
+
+/// Who is calling, and what that caller may do in the organisation that the call names.
+pub async fn read_me(app: &Arc<App>, call: &Call) -> Result<(Option<User>, Arc<Caller>)> {
+    let ask = Ask { action: Action::ReadMe, region: None, subject: Subject::None };
+    gate::read(app, call, ask, async move |tx, scope| {
+        let user = match &scope.caller.principal {
+            Principal::User { subject } => tx.find_user(subject).await?,
+            Principal::System { .. } => None,
+        };
+        Ok((user, scope.caller.clone()))
     })
     .await
 }

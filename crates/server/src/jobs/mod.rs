@@ -33,6 +33,9 @@ pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
             if let Err(error) = flush_last_access(&app).await {
                 tracing::warn!(cause = error.cause(), "last accesses are not written yet");
             }
+            if let Err(error) = flush_last_use(&app).await {
+                tracing::warn!(cause = error.cause(), "last uses of tokens are not written yet");
+            }
             if stopping {
                 // Wherever it is: each key is a transaction of its own.
                 hourly.abort();
@@ -82,4 +85,22 @@ pub async fn flush_last_access(app: &App) -> Result<()> {
         .await?;
         app.last_access.written(&batch);
     }
+}
+
+/// Writes when tokens were last used. What cannot be written waits for the next time.
+pub async fn flush_last_use(app: &App) -> Result<()> {
+    let waiting = Arc::new(app.last_use.waiting());
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let rows = waiting.clone();
+    gate::keep_house(app, "", async move |tx| {
+        for (token, at) in rows.iter() {
+            tx.touch_token(token, *at).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    app.last_use.written(&waiting);
+    Ok(())
 }

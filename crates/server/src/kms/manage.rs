@@ -121,7 +121,7 @@ async fn import(
 
 /// Checks a new key against section 3.5.
 fn new_key(body: &CreateKeyRequest, id: &str, project: &str, now: i64) -> Result<Key> {
-    let name = body.name.trim();
+    let name = limits::check_name(&body.name)?;
     let description = body.description.clone().unwrap_or_default();
     let labels = body.labels.clone().unwrap_or_default();
     let annotations = body.annotations.clone().unwrap_or_default();
@@ -139,8 +139,8 @@ fn new_key(body: &CreateKeyRequest, id: &str, project: &str, now: i64) -> Result
     let key = Key {
         id: id.to_owned(),
         project: project.to_owned(),
-        slug: new_slug(name)?,
-        name: name.to_owned(),
+        slug: new_slug(&name)?,
+        name,
         description,
         labels,
         annotations,
@@ -164,9 +164,6 @@ fn new_key(body: &CreateKeyRequest, id: &str, project: &str, now: i64) -> Result
 }
 
 fn new_slug(name: &str) -> Result<String> {
-    if name.is_empty() || name.chars().count() > limits::KEY_NAME_CHARS_MAX {
-        return Err(Error::invalid("name", "must have 1 to 255 characters"));
-    }
     let slug = coffer_api::slug_of(name);
     if slug.is_empty() {
         return Err(Error::invalid("name", "needs at least one letter or digit"));

@@ -66,6 +66,17 @@ impl Permissions {
         })
     }
 
+    /// The words of the set; `*` for all.
+    pub fn words(self) -> Vec<&'static str> {
+        match self == Self::EVERY {
+            true => vec!["*"],
+            false => {
+                let known = Permission::ALL.iter().filter(|(known, _)| self.contains(*known));
+                known.map(|(_, word)| *word).collect()
+            }
+        }
+    }
+
     pub fn contains(self, permission: Permission) -> bool {
         self.0 & (1 << permission as u32) != 0
     }
@@ -204,11 +215,47 @@ actions! {
     ListAudit       "audit.list"              AuditLog Holders(&[List, Read]),       NONE, Denied, Ok;
     ListRegions     "regions.list"            Region   Authenticated,                NONE, Denied, Ok;
     ReadRegion      "regions.get"             Region   Authenticated,                NONE, Denied, Ok;
+    ReadMe          "me.get"                  Caller   Authenticated,                NONE, Denied, Ok;
     ListMemberships "me.memberships.list"     Caller   Authenticated,                NONE, Denied, Ok;
+    ListTokens      "iam.token.list"          Caller   Authenticated,                NONE, Denied, Ok;
+    CreateToken     "iam.token.create"        Caller   Authenticated,                NONE, Denied, Created;
+    DeleteToken     "iam.token.delete"        Caller   Authenticated,                NONE, Denied, Done;
     FailAuth        "auth.failure"            Caller   Authenticated,                NONE, Denied, Ok;
     Bootstrap       "platform.bootstrap"      Organisation Authenticated,            NONE, Denied, Created;
     RotateRootKey   "platform.root-key.rotate" Organisation Authenticated,           NONE, Denied, Ok;
     MintOwnerToken  "platform.owner-token"    Organisation Authenticated,            NONE, Denied, Created;
+}
+
+impl Action {
+    /// Whether it changes what is stored, other than by its record and the last access (contract, section 14, 37).
+    pub fn changes_state(self) -> bool {
+        !matches!(
+            self,
+            Self::ListSecrets
+                | Self::ReadSecret
+                | Self::GetSecretValue
+                | Self::KmsSummary
+                | Self::ListKeys
+                | Self::ReadKey
+                | Self::Encrypt
+                | Self::Decrypt
+                | Self::GenerateDataKey
+                | Self::Rewrap
+                | Self::Sign
+                | Self::Verify
+                | Self::Hmac
+                | Self::VerifyHmac
+                | Self::ReadPublicKey
+                | Self::Export
+                | Self::ReadWrappingKey
+                | Self::ListAudit
+                | Self::ListRegions
+                | Self::ReadRegion
+                | Self::ReadMe
+                | Self::ListMemberships
+                | Self::ListTokens
+        )
+    }
 }
 
 impl fmt::Display for Action {

@@ -7,6 +7,7 @@ use coffer_crypto::token::TokenHash;
 
 use super::decide::Grant;
 use super::identity::Organisation;
+use super::scopes::Scopes;
 use crate::error::Error;
 
 /// Whoever acts.
@@ -21,6 +22,8 @@ pub enum Principal {
 pub struct Credential {
     pub id: String,
     pub kind: &'static str,
+    pub scopes: Scopes,
+    pub expires_at: Option<i64>,
 }
 
 /// Where the caller stands towards the organisation that the call names.

@@ -3,6 +3,7 @@
 use coffer_api::Map;
 
 use super::action::Feature;
+use super::scopes::Scopes;
 
 /// A tenant.
 #[derive(Debug, Clone)]
@@ -86,4 +87,15 @@ pub struct Region {
 pub struct Project {
     pub id: String,
     pub slug: String,
+}
+
+/// A personal access token as it is listed, never its text.
+#[derive(Debug, Clone)]
+pub struct PersonalToken {
+    pub id: String,
+    pub name: String,
+    pub scopes: Scopes,
+    pub created_at: i64,
+    pub expires_at: Option<i64>,
+    pub last_used_at: Option<i64>,
 }

@@ -13,7 +13,8 @@ pub const MAP_ENTRIES_MAX: usize = 64;
 pub const MAP_KEY_CHARS_MAX: usize = 128;
 pub const LABEL_CHARS_MAX: usize = 256;
 pub const ANNOTATION_CHARS_MAX: usize = 4096;
-pub const KEY_NAME_CHARS_MAX: usize = 255;
+pub const NAME_CHARS_MAX: usize = 255;
+pub const TOKENS_MAX: usize = 100;
 pub const ROTATION_DAYS_MAX: i64 = 3650;
 pub const VALUE_BYTES_MAX: usize = 4096;
 pub const VALUES_MAX: usize = 256;
@@ -37,6 +38,15 @@ pub const KEY_VERSIONS_MAX: i64 = 10_000;
 pub const SEALS_BEFORE_ROTATION: i64 = 1 << 30;
 pub const SEALS_MAX: i64 = 1 << 32;
 pub const KEY_DELETION_DAYS: i64 = 30;
+
+/// A name without the white space around it.
+pub fn check_name(name: &str) -> Result<String> {
+    let name = name.trim();
+    match (1..=NAME_CHARS_MAX).contains(&name.chars().count()) {
+        true => Ok(name.to_owned()),
+        false => Err(Error::invalid("name", "must have 1 to 255 characters")),
+    }
+}
 
 /// Checks the length of a description.
 pub fn check_description(text: &str) -> Result<()> {

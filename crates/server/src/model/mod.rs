@@ -11,4 +11,5 @@ pub mod limits;
 pub mod pattern;
 pub mod precondition;
 pub mod roles;
+pub mod scopes;
 pub mod secret;

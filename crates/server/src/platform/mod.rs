@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::gate::{self, Unattended};
 use crate::model::action::Action;
 use crate::model::identity::{MemberRole, User};
-use crate::store::{Token, Tx};
+use crate::model::scopes::Scopes;
+use crate::store::{NewToken, Tx};
 
 /// Whom to make on an empty store.
 #[derive(Debug, Clone)]
@@ -100,8 +101,14 @@ async fn insert_token(
     subject: String,
     hash: &token::TokenHash,
 ) -> Result<()> {
-    let token = Token { id: app.clock.fresh_id("pat-")?, subject, expires_at: None };
-    tx.insert_token(hash, &token, "owner", app.clock.now()).await
+    let token = NewToken {
+        id: &app.clock.fresh_id("pat-")?,
+        subject: &subject,
+        name: "owner",
+        scopes: &Scopes::default(),
+        expires_at: None,
+    };
+    tx.insert_token(hash, &token, app.clock.now()).await
 }
 
 /// Brings the regions of the store up to those of the configuration. Regions that are no longer configured

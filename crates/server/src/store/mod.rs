@@ -31,7 +31,7 @@ use tokio::sync::oneshot;
 pub use kms::{DueKey, NewKey};
 pub use root_keys::VersionPlace;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
-pub use tokens::Token;
+pub use tokens::{NewToken, TokenHolder};
 pub use tx::Tx;
 
 use crate::error::{Error, Result};
@@ -48,6 +48,7 @@ const QUEUE_MAX: usize = 4096;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_foundation.sql"),
     include_str!("../../migrations/0002_kms.sql"),
+    include_str!("../../migrations/0003_iam.sql"),
 ];
 
 /// The embedded store. Clones share it; it closes when [`Store::close`] is called.

@@ -118,10 +118,15 @@ statements! {
         ORDER BY r.role_id, u.rule_id";
 
     // Tokens.
-    INSERT_TOKEN = "INSERT INTO personal_access_tokens (token_hash, token_id, subject, name, created_at,
-        expires_at) VALUES ($1, $2, $3, $4, $5, $6)";
-    FIND_TOKEN = "SELECT token_id, subject, expires_at FROM personal_access_tokens WHERE token_hash = $1";
-    DELETE_TOKEN = "DELETE FROM personal_access_tokens WHERE token_id = $1";
+    INSERT_TOKEN = "INSERT INTO personal_access_tokens (token_hash, token_id, subject, name, scopes,
+        created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    FIND_TOKEN = "SELECT token_id, subject, scopes, expires_at FROM personal_access_tokens
+        WHERE token_hash = $1";
+    LIST_TOKENS = "SELECT token_id, name, scopes, created_at, expires_at, last_used_at
+        FROM personal_access_tokens WHERE subject = $1 ORDER BY token_id";
+    DELETE_TOKEN = "DELETE FROM personal_access_tokens WHERE subject = $1 AND token_id = $2";
+    TOUCH_TOKEN = "UPDATE personal_access_tokens SET last_used_at = $2
+        WHERE token_id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
 
     // Keys.
     INSERT_KEY = "INSERT INTO kms_keys (organisation_id, key_id, region_id, project_id, name, slug,

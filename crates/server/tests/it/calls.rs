@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::world::{Answer, Asking, World, base64};
+use crate::world::{Answer, Asking, Person, World, base64};
 
 /// One operation of the API as it is really called. `KEY` and `PATH` stand for what is made for it.
 pub struct Call {
@@ -20,11 +20,14 @@ pub struct Target {
     pub key: String,
     /// A ciphertext, signature or HMAC of the key over `x`.
     pub made: Json,
+    /// Identity of a token of the caller's own.
+    pub token: String,
 }
 
 const LIST: &str = "/v1/secrets/{region}/secrets";
 const TAIL: (&str, &str) = ("ANY", "/v1/secrets/{region}/secret{*tail}");
 const QUERY: (&str, &str) = ("ANY", "/v1/secrets/{region}/secret");
+const TOKENS: &str = "/v1/me/personal-access-tokens";
 const KEYS: &str = "/v1/kms/{region}/keys";
 const KEY: &str = "/v1/kms/{region}/keys/{key}";
 
@@ -200,6 +203,16 @@ pub fn calls() -> Vec<Call> {
         call("audit.list", "GET", ("GET", "/v1/audit"), "/v1/audit", none),
         call("regions.list", "GET", ("GET", "/v1/regions"), "/v1/regions", none),
         call("regions.get", "GET", ("GET", "/v1/regions/{region}"), "/v1/regions/nl-01", none),
+        call("me.get", "GET", ("GET", "/v1/me"), "/v1/me", none),
+        call("iam.token.list", "GET", ("GET", TOKENS), TOKENS, none),
+        call("iam.token.create", "POST", ("POST", TOKENS), TOKENS, |_| json!({"name": "x"})),
+        call(
+            "iam.token.delete",
+            "DELETE",
+            ("DELETE", "/v1/me/personal-access-tokens/{token}"),
+            "/v1/me/personal-access-tokens/TOKEN",
+            none,
+        ),
         call(
             "me.memberships.list",
             "GET",
@@ -229,8 +242,18 @@ fn calls_by_query() -> Vec<Call> {
         .collect()
 }
 
-/// Makes what a call of this action needs.
-pub async fn target(world: &World, action: &str) -> Target {
+/// Makes what a call of this action needs that a person makes.
+pub async fn target(world: &World, action: &str, by: &Person) -> Target {
+    let mut target = key_and_secret(world, action).await;
+    if action == "iam.token.delete" {
+        let made = world.post(by, "/v1/me/personal-access-tokens").json(json!({"name": "x"}));
+        let made = made.expect(201).await;
+        made.body["identity"].as_str().unwrap().clone_into(&mut target.token);
+    }
+    target
+}
+
+async fn key_and_secret(world: &World, action: &str) -> Target {
     let name = world.fresh_id("t").split_off(8);
     let path = format!("/app/{name}");
     let key = world.key(&world.owner, &format!("key {name}")).await;
@@ -251,11 +274,12 @@ pub async fn target(world: &World, action: &str) -> Target {
         "kms.decrypt" | "kms.rewrap" => {
             let sealed = world.post(&world.owner, &format!("{url}/encrypt"));
             let sealed = sealed.json(json!({"plaintext": base64("x")})).expect(200).await;
-            return Target { path, key, made: sealed.body["ciphertext"].clone() };
+            let made = sealed.body["ciphertext"].clone();
+            return Target { path, key, made, token: String::new() };
         }
         _ => {}
     }
-    Target { path, key, made: Json::Null }
+    Target { path, key, made: Json::Null, token: String::new() }
 }
 
 /// A target with a key of another kind, and what an operation of it makes of `x`.
@@ -268,17 +292,18 @@ async fn special(
     request["name"] = json!(format!("special {}", path.trim_start_matches("/app/")));
     let key = world.key_of(&world.owner, request).await;
     let Some((operation, field)) = operation else {
-        return Target { path, key, made: Json::Null };
+        return Target { path, key, made: Json::Null, token: String::new() };
     };
     let url = format!("/v1/kms/nl-01/keys/{key}/{operation}");
     let made = world.post(&world.owner, &url).json(json!({"input": base64("x")}));
     let made = made.expect(200).await.body[field].clone();
-    Target { path, key, made }
+    Target { path, key, made, token: String::new() }
 }
 
 impl Call {
     pub fn url(&self, target: &Target) -> String {
-        self.url.replace("PATH", &target.path).replace("KEY", &target.key)
+        let url = self.url.replace("PATH", &target.path).replace("KEY", &target.key);
+        url.replace("TOKEN", &target.token)
     }
 
     pub async fn send(&self, call: Asking<'_>, target: &Target) -> Answer {

@@ -1,7 +1,8 @@
 //! What every call has in common (contract, section 1): headers, limits, errors, shapes.
 
 use coffer_crypto::token;
-use coffer_server::store::Token;
+use coffer_server::model::scopes::Scopes;
+use coffer_server::store::NewToken;
 use serde_json::{Value as Json, json};
 
 use crate::world::{Answer, NOON, Person, World, base64};
@@ -15,9 +16,14 @@ async fn token_until(world: &World, person: &Person, expires_at: i64) -> String 
     let subject = person.subject.clone();
     world
         .write("", async move |tx| {
-            let token =
-                Token { id: id.clone(), subject: subject.clone(), expires_at: Some(expires_at) };
-            tx.insert_token(&hash, &token, "short", NOON).await
+            let token = NewToken {
+                id: &id,
+                subject: &subject,
+                name: "short",
+                scopes: &Scopes::default(),
+                expires_at: Some(expires_at),
+            };
+            tx.insert_token(&hash, &token, NOON).await
         })
         .await;
     text

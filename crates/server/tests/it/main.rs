@@ -49,6 +49,7 @@ mod scopes;
 mod seals;
 mod statements;
 mod tidy;
+mod tokens;
 mod values;
 mod walk;
 mod world;

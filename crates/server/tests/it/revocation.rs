@@ -63,7 +63,7 @@ async fn a_deleted_token_is_unknown() {
     let (world, admin) = prepared().await;
     let log = world.audit(&format!("userIdentity={}", admin.subject)).await;
     let token = log[0]["context"]["credentials_id"].as_str().unwrap().to_owned();
-    world.write("", async move |tx| tx.delete_token(&token).await).await;
+    world.delete(&admin, &format!("/v1/me/personal-access-tokens/{token}")).expect(204).await;
     assert_eq!(statuses(&world, &admin).await, [401; 4]);
     assert_eq!(statuses(&world, &world.owner).await, [200; 4], "others stay");
 }

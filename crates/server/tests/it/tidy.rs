@@ -12,7 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("auth", &["gate", "app"]),
     ("secrets", &["budget", "gate", "app", "store"]),
     ("kms", &["budget", "gate", "app", "keyring", "lane", "store"]),
-    ("iam", &["gate", "app"]),
+    ("iam", &["gate", "app", "store"]),
     ("platform", &["gate", "app", "store"]),
     ("audit", &["gate", "app"]),
     ("budget", &["gate", "app", "keyring", "store"]),

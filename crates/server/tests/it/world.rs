@@ -14,8 +14,9 @@ use coffer_server::config::{Config, RegionConfig};
 use coffer_server::http;
 use coffer_server::keyring::Keyring;
 use coffer_server::model::identity::{MemberRole, User};
+use coffer_server::model::scopes::Scopes;
 use coffer_server::platform;
-use coffer_server::store::{Store, Token, Tx};
+use coffer_server::store::{NewToken, Store, Tx};
 use http_body_util::BodyExt;
 use serde_json::{Value as Json, json};
 
@@ -171,8 +172,14 @@ impl World {
         self.write(organisation, async move |tx| {
             tx.insert_user(&user).await?;
             tx.insert_member(&member, &of, role, NOON).await?;
-            let token = Token { id: token_id.clone(), subject: of.clone(), expires_at: None };
-            tx.insert_token(&hash, &token, "test", NOON).await
+            let token = NewToken {
+                id: &token_id,
+                subject: &of,
+                name: "test",
+                scopes: &Scopes::default(),
+                expires_at: None,
+            };
+            tx.insert_token(&hash, &token, NOON).await
         })
         .await;
         Person { subject, token: text, organisation: organisation.to_owned() }

@@ -1,0 +1,109 @@
+//! A user's own personal access tokens (contract, sections 14, 39 and 15, 4).
+
+use std::sync::Arc;
+
+use coffer_api::CreateTokenRequest;
+use coffer_crypto::token;
+use zeroize::Zeroizing;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::gate::{self, Ask, Scope, Subject};
+use crate::model::action::Action;
+use crate::model::caller::{Call, Principal};
+use crate::model::identity::PersonalToken;
+use crate::model::limits::{TOKENS_MAX, check_name};
+use crate::model::scopes::Scopes;
+use crate::store::NewToken;
+
+/// The caller's tokens.
+pub async fn list(app: &Arc<App>, call: &Call) -> Result<Vec<PersonalToken>> {
+    let ask = Ask { action: Action::ListTokens, region: None, subject: Subject::None };
+    let shared = app.clone();
+    gate::read(app, call, ask, async move |tx, scope| {
+        let mut tokens = tx.list_tokens(own_subject(scope)?).await?;
+        for token in &mut tokens {
+            token.last_used_at = shared.last_use.find(&token.id).or(token.last_used_at);
+        }
+        Ok(tokens)
+    })
+    .await
+}
+
+/// A new token of the caller's, whose text is shown this once.
+pub async fn create(
+    app: &Arc<App>,
+    call: &Call,
+    body: Result<CreateTokenRequest>,
+) -> Result<(PersonalToken, Zeroizing<String>)> {
+    let id = app.clock.fresh_id("pat-")?;
+    let text = token::mint_pat()?;
+    let hash = token::hash(&text);
+    let ask = Ask { action: Action::CreateToken, region: None, subject: Subject::New(id.clone()) };
+    let shared = app.clone();
+    let made = gate::write(app, call, ask, async move |tx, scope| {
+        let body = body.as_ref().map_err(Clone::clone)?;
+        let now = shared.clock.now();
+        let subject = own_subject(scope)?;
+        let made = new_token(scope, &id, body, now)?;
+        if tx.list_tokens(subject).await?.len() >= TOKENS_MAX {
+            return Err(Error::invalid("", format!("there are {TOKENS_MAX} tokens already")));
+        }
+        let new = NewToken {
+            id: &made.id,
+            subject,
+            name: &made.name,
+            scopes: &made.scopes,
+            expires_at: made.expires_at,
+        };
+        tx.insert_token(&hash, &new, now).await?;
+        Ok(made)
+    })
+    .await?;
+    Ok((made, text))
+}
+
+/// SECURITY: a token makes none that can do more or lives longer than itself.
+fn new_token(
+    scope: &Scope,
+    id: &str,
+    body: &CreateTokenRequest,
+    now: i64,
+) -> Result<PersonalToken> {
+    let own = &scope.caller.credential;
+    let scopes = Scopes::parse(body.scopes.as_deref().unwrap_or_default())?;
+    if !own.scopes.cover(&scopes) {
+        return Err(Error::denied("the scopes go beyond those of the credential that asks"));
+    }
+    let expires_at = body.expires_at.map(coffer_api::Time::as_micros);
+    if expires_at.is_some_and(|at| at <= now) {
+        return Err(Error::invalid("expiresAt", "has passed"));
+    }
+    if own.expires_at.is_some_and(|own| expires_at.is_none_or(|at| at > own)) {
+        return Err(Error::invalid("expiresAt", "is later than that of the credential that asks"));
+    }
+    Ok(PersonalToken {
+        id: id.to_owned(),
+        name: check_name(&body.name)?,
+        scopes,
+        created_at: now,
+        expires_at,
+        last_used_at: None,
+    })
+}
+
+/// Revokes a token of the caller's: the next call with it is refused.
+pub async fn delete(app: &Arc<App>, call: &Call, id: String) -> Result<()> {
+    let ask = Ask { action: Action::DeleteToken, region: None, subject: Subject::New(id.clone()) };
+    gate::write(app, call, ask, async move |tx, scope| {
+        tx.delete_token(own_subject(scope)?, &id).await
+    })
+    .await
+}
+
+fn own_subject(scope: &Scope) -> Result<&str> {
+    match &scope.caller.principal {
+        Principal::User { subject } => Ok(subject),
+        Principal::System { .. } => Err(Error::denied("only users have personal access tokens")),
+    }
+}
