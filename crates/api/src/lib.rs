@@ -8,6 +8,7 @@
 mod access_policy;
 mod audit;
 mod error_body;
+mod iam;
 mod identity;
 mod kms;
 mod kms_data;
@@ -23,6 +24,10 @@ mod unique_json;
 pub use access_policy::{AccessPolicy, Condition, Hours, Statement};
 pub use audit::{AuditContext, AuditEntry, AuditPage};
 pub use error_body::ErrorBody;
+pub use iam::{
+    BoundTeam, CreateBindingRequest, CreateRoleRequest, CreateRuleRequest, Role, RoleBinding,
+    RoleRule,
+};
 pub use identity::{is_identity, slug_of};
 pub use kms::{
     CreateKeyRequest, KmsKey, KmsKeyVersion, KmsSummary, KmsSummaryRegion, SetRotationRequest,

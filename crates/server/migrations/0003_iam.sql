@@ -1,5 +1,22 @@
--- Identity and access over HTTP: tokens with scopes.
+-- Identity and access over HTTP: tokens with scopes; roles, rules and bindings with all their fields.
 
 ALTER TABLE personal_access_tokens ADD COLUMN scopes TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE personal_access_tokens ADD COLUMN last_used_at BIGINT;
 CREATE INDEX personal_access_tokens_by_subject ON personal_access_tokens (subject, token_id);
+
+ALTER TABLE roles ADD COLUMN description TEXT NOT NULL DEFAULT '';
+ALTER TABLE roles ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE roles ADD COLUMN annotations TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE roles ADD COLUMN updated_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE roles ADD COLUMN object_version BIGINT NOT NULL DEFAULT 1;
+UPDATE roles SET updated_at = created_at;
+
+ALTER TABLE role_rules ADD COLUMN note TEXT NOT NULL DEFAULT '';
+
+ALTER TABLE role_bindings ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE role_bindings ADD COLUMN description TEXT NOT NULL DEFAULT '';
+ALTER TABLE role_bindings ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE role_bindings ADD COLUMN annotations TEXT NOT NULL DEFAULT '{}';
+-- A JSON array of words; empty means no restriction.
+ALTER TABLE role_bindings ADD COLUMN scopes TEXT NOT NULL DEFAULT '[]';
+CREATE INDEX role_bindings_by_role ON role_bindings (organisation_id, role_id);

@@ -47,6 +47,8 @@ pub enum Subject {
     Secret(Result<SecretPath>),
     /// A key by identity or slug.
     Key(String),
+    /// A role by identity or slug.
+    Role(String),
 }
 
 /// Where an admitted call may work. Operations take tenant and subject from here, never from the request.
@@ -241,6 +243,13 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
             let id = key.id.clone();
             scope.key = Some(Arc::new(key));
             Some(id)
+        }
+        Subject::Role(reference) => {
+            // SECURITY: whoever may do this to no role learns of none.
+            decide(&caller, ask.action, None)?;
+            let find = async move |tx: &mut Tx| tx.find_role(&reference).await;
+            let role = inspect_within(app, &scope.organisation, find).await?;
+            Some(role.ok_or(Error::not_found("role"))?.id)
         }
     };
     if let Some(subject) = &subject {

@@ -31,7 +31,10 @@ impl Record {
             project: String::new(),
             subject: match &ask.subject {
                 Subject::Secret(Ok(path)) => path.as_str().to_owned(),
-                Subject::Key(name) | Subject::New(name) | Subject::Within(name) => name.clone(),
+                Subject::Key(name)
+                | Subject::Role(name)
+                | Subject::New(name)
+                | Subject::Within(name) => name.clone(),
                 Subject::None | Subject::Secret(Err(_)) => String::new(),
             },
             arrival: call.arrival.clone(),

@@ -5,6 +5,7 @@ mod body;
 mod caller;
 mod client_address;
 mod health;
+mod iam;
 mod kms;
 mod list;
 mod me;
@@ -89,6 +90,16 @@ routes! {
     POST   "/v1/kms/{region}/keys/{key}/verify-hmac"       => kms::data::verify_hmac;
     GET    "/v1/kms/{region}/keys/{key}/public-key"        => kms::data::public_key;
     POST   "/v1/kms/{region}/keys/{key}/export"            => kms::data::export;
+
+    GET    "/v1/iam/roles"                                 => iam::list_roles;
+    POST   "/v1/iam/roles"                                 => iam::create_role;
+    GET    "/v1/iam/roles/{role}"                          => iam::read_role;
+    DELETE "/v1/iam/roles/{role}"                          => iam::delete_role;
+    POST   "/v1/iam/roles/{role}/rules"                    => iam::create_rule;
+    DELETE "/v1/iam/roles/{role}/rules/{rule}"             => iam::delete_rule;
+    GET    "/v1/iam/roles/{role}/bindings"                 => iam::list_bindings;
+    POST   "/v1/iam/roles/{role}/bindings"                 => iam::create_binding;
+    DELETE "/v1/iam/roles/{role}/bindings/{binding}"       => iam::delete_binding;
 
     GET    "/v1/audit"                                     => audit::search;
 }

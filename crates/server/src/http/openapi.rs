@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use utoipa::OpenApi;
 
 use super::reply::{self, Reply};
-use super::{audit, health, kms, me, regions, secrets};
+use super::{audit, health, iam, kms, me, regions, secrets};
 use crate::error::Outcome;
 
 #[derive(OpenApi)]
@@ -59,6 +59,15 @@ use crate::error::Outcome;
         kms::data::verify_hmac,
         kms::data::public_key,
         kms::data::export,
+        iam::list_roles,
+        iam::create_role,
+        iam::read_role,
+        iam::delete_role,
+        iam::create_rule,
+        iam::delete_rule,
+        iam::list_bindings,
+        iam::create_binding,
+        iam::delete_binding,
         audit::search,
     ),
     components(schemas(coffer_api::ErrorBody))
@@ -119,7 +128,7 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
         return;
     }
     let names_organisation =
-        path.starts_with("/v1/secrets") || path.starts_with("/v1/kms") || path == "/v1/audit";
+        ["/v1/secrets", "/v1/kms", "/v1/iam", "/v1/audit"].iter().any(|at| path.starts_with(at));
     let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
     if let Some(parameters) = parameters.as_array_mut() {
         parameters.extend(shared_parameters(path, method, names_organisation));
@@ -155,7 +164,11 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
         "Identity or slug of the region",
         json!({"type": "string", "examples": ["nl-01"]}),
     );
-    place("key", "Identity or slug of the key", json!({"type": "string", "minLength": 1}));
+    let reference = json!({"type": "string", "minLength": 1});
+    place("key", "Identity or slug of the key", reference.clone());
+    place("role", "Identity or slug of the role", reference.clone());
+    place("rule", "Identity of the rule", reference.clone());
+    place("binding", "Identity of the binding", reference);
     place(
         "path",
         "The secret's path without its first slash. The other slashes may stand as `%2F`.",

@@ -3,12 +3,14 @@
 use coffer_api as api;
 use coffer_api::Time;
 
+use crate::iam;
 use crate::kms;
 use crate::model::caller::{Caller, Standing};
 use crate::model::decide::Grant;
 use crate::model::event::Event;
 use crate::model::identity::{Organisation, PersonalToken, Region, User};
 use crate::model::key::Key;
+use crate::model::role::{Binding, Holder, Rule};
 use crate::model::secret::Version;
 use crate::secrets;
 
@@ -70,6 +72,60 @@ pub fn me(user: Option<&User>, caller: &Caller) -> api::Me {
         credential_identity: caller.credential.id.clone(),
         scopes: caller.credential.scopes.words().to_vec(),
         permissions: caller.grants.iter().map(permission).collect(),
+    }
+}
+
+pub fn role(view: iam::roles::View) -> api::Role {
+    let role = view.role;
+    let (rules, bindings) = view.contents.unzip();
+    api::Role {
+        identity: role.id,
+        name: role.name,
+        slug: role.slug,
+        description: role.description,
+        labels: role.labels,
+        annotations: role.annotations,
+        created_at: time(role.created_at),
+        updated_at: time(role.updated_at),
+        object_version: role.object_version,
+        is_read_only: role.system,
+        system: role.system,
+        rules: rules.map(|rules| rules.into_iter().map(rule).collect()),
+        bindings: bindings.map(|bindings| bindings.into_iter().map(binding).collect()),
+    }
+}
+
+pub fn rule(rule: Rule) -> api::RoleRule {
+    api::RoleRule {
+        identity: rule.id,
+        resources: rule.resources,
+        resource_identities: rule.identities,
+        permissions: rule.permissions,
+        note: rule.note,
+    }
+}
+
+pub fn binding(binding: Binding) -> api::RoleBinding {
+    let (user, team) = match binding.holder {
+        Holder::User(user) => (Some(self::user(&user)), None),
+        Holder::Team { id, slug, name, created_at } => {
+            let created_at = time(created_at);
+            (None, Some(api::BoundTeam { identity: id, name, slug, created_at }))
+        }
+    };
+    api::RoleBinding {
+        identity: binding.id,
+        slug: api::slug_of(&binding.name),
+        name: binding.name,
+        description: binding.description,
+        labels: binding.labels,
+        annotations: binding.annotations,
+        scopes: binding.scopes.words().to_vec(),
+        created_at: time(binding.created_at),
+        updated_at: time(binding.created_at),
+        object_version: 1,
+        user,
+        team,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Operations on identities: what a caller may see of itself, and the regions everyone sees.
 
+pub mod roles;
 pub mod tokens;
 
 use std::sync::Arc;

@@ -73,7 +73,7 @@ fn new_token(
     let own = &scope.caller.credential;
     let scopes = Scopes::parse(body.scopes.as_deref().unwrap_or_default())?;
     if !own.scopes.cover(&scopes) {
-        return Err(Error::denied("the scopes go beyond those of the credential that asks"));
+        return Err(Error::invalid("scopes", "go beyond those of the credential that asks"));
     }
     let expires_at = body.expires_at.map(coffer_api::Time::as_micros);
     if expires_at.is_some_and(|at| at <= now) {

@@ -139,7 +139,7 @@ fn new_key(body: &CreateKeyRequest, id: &str, project: &str, now: i64) -> Result
     let key = Key {
         id: id.to_owned(),
         project: project.to_owned(),
-        slug: new_slug(&name)?,
+        slug: limits::check_slug(&name)?,
         name,
         description,
         labels,
@@ -161,17 +161,6 @@ fn new_key(body: &CreateKeyRequest, id: &str, project: &str, now: i64) -> Result
     };
     check_rotation(&key)?;
     Ok(key)
-}
-
-fn new_slug(name: &str) -> Result<String> {
-    let slug = coffer_api::slug_of(name);
-    if slug.is_empty() {
-        return Err(Error::invalid("name", "needs at least one letter or digit"));
-    }
-    match coffer_api::is_identity(&slug) {
-        true => Err(Error::invalid("name", "reads as an identity")),
-        false => Ok(slug),
-    }
 }
 
 /// The hash of an HMAC key: the type's own, or for `hmac` the one that is named.

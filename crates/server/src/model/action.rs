@@ -46,6 +46,16 @@ impl Permission {
     pub fn word(self) -> &'static str {
         Self::ALL.iter().find(|(known, _)| *known == self).map_or("", |(_, word)| word)
     }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == word).map(|(permission, _)| *permission)
+    }
+
+    /// Whether it is one of the fine words that `update` on a key stands for as well (contract, section 3.16).
+    pub fn is_use_of_keys(self) -> bool {
+        use Permission::{Decrypt, Encrypt, Export, Hmac, Rotate, Sign, Verify, VerifyHmac};
+        [Encrypt, Decrypt, Sign, Verify, Hmac, VerifyHmac, Rotate, Export].contains(&self)
+    }
 }
 
 /// A set of permissions.
@@ -91,9 +101,24 @@ pub enum Resource {
     Region,
     Organisation,
     Caller,
+    Role,
 }
 
 impl Resource {
+    const ALL: [Self; 7] = [
+        Self::Secret,
+        Self::KmsKey,
+        Self::AuditLog,
+        Self::Region,
+        Self::Organisation,
+        Self::Caller,
+        Self::Role,
+    ];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|resource| resource.name() == name)
+    }
+
     /// The name in rules and in the audit log.
     pub fn name(self) -> &'static str {
         match self {
@@ -103,6 +128,7 @@ impl Resource {
             Self::Region => "region",
             Self::Organisation => "organisation",
             Self::Caller => "caller",
+            Self::Role => "iam_role",
         }
     }
 }
@@ -215,6 +241,16 @@ actions! {
     ListAudit       "audit.list"              AuditLog Holders(&[List, Read]),       NONE, Denied, Ok;
     ListRegions     "regions.list"            Region   Authenticated,                NONE, Denied, Ok;
     ReadRegion      "regions.get"             Region   Authenticated,                NONE, Denied, Ok;
+    ListRoles       "iam.role.list"           Role     Holders(&[List]),             NONE, Denied, Ok;
+    CreateRole      "iam.role.create"         Role     Holders(&[Create]),           NONE, Denied, Created;
+    ReadRole        "iam.role.get"            Role     Holders(&[Read]),             NONE, Denied, Ok;
+    DeleteRole      "iam.role.delete"         Role     Holders(&[Delete]),           NONE, Denied, Done;
+    CreateRule      "iam.rule.create"         Role     Holders(&[Update]),           NONE, Denied, Created;
+    DeleteRule      "iam.rule.delete"         Role     Holders(&[Update]),           NONE, Denied, Done;
+    ListBindings    "iam.binding.list"        Role     Holders(&[Read]),             NONE, Denied, Ok;
+    CreateBinding   "iam.binding.create"      Role     Holders(&[Update]),           NONE, Denied, Created;
+    DeleteBinding   "iam.binding.delete"      Role     Holders(&[Update]),           NONE, Denied, Done;
+
     ReadMe          "me.get"                  Caller   Authenticated,                NONE, Denied, Ok;
     ListMemberships "me.memberships.list"     Caller   Authenticated,                NONE, Denied, Ok;
     ListTokens      "iam.token.list"          Caller   Authenticated,                NONE, Denied, Ok;
@@ -251,6 +287,9 @@ impl Action {
                 | Self::ListAudit
                 | Self::ListRegions
                 | Self::ReadRegion
+                | Self::ListRoles
+                | Self::ReadRole
+                | Self::ListBindings
                 | Self::ReadMe
                 | Self::ListMemberships
                 | Self::ListTokens

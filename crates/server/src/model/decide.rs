@@ -2,6 +2,7 @@
 
 use super::action::{Action, Audience, Permission, Permissions, Resource};
 use super::pattern::Pattern;
+use super::scopes::Scopes;
 
 /// One rule of one role that is bound to the caller, compiled.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub struct Grant {
     /// Identities, empty for all.
     pub patterns: Vec<Pattern>,
     pub permissions: Permissions,
+    /// Of the binding: what it grants is good for no more than these.
+    pub scopes: Scopes,
 }
 
 /// What an action is about.
@@ -50,7 +53,9 @@ pub fn decide<'a>(grants: &'a [Grant], action: Action, target: Target<'_>) -> Op
     let Audience::Holders(any_of) = rule.audience else {
         return None;
     };
-    grants.iter().find(|grant| any_of.iter().any(|p| grant.covers(rule.resource, *p, target)))
+    grants.iter().find(|grant| {
+        grant.scopes.allow(action) && any_of.iter().any(|p| grant.covers(rule.resource, *p, target))
+    })
 }
 
 /// Whether `action` is allowed on `target`.
@@ -89,6 +94,7 @@ mod tests {
                 .then(|| resources.iter().map(|r| (*r).to_owned()).collect()),
             patterns: patterns.iter().map(|p| Pattern::new(p)).collect(),
             permissions: Permissions::from_words(permissions.iter().copied()),
+            scopes: Scopes::default(),
         }
     }
 

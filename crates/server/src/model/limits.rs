@@ -15,6 +15,9 @@ pub const LABEL_CHARS_MAX: usize = 256;
 pub const ANNOTATION_CHARS_MAX: usize = 4096;
 pub const NAME_CHARS_MAX: usize = 255;
 pub const TOKENS_MAX: usize = 100;
+pub const ROLES_MAX: usize = 1000;
+pub const RULES_MAX: usize = 100;
+pub const BINDINGS_MAX: usize = 1000;
 pub const ROTATION_DAYS_MAX: i64 = 3650;
 pub const VALUE_BYTES_MAX: usize = 4096;
 pub const VALUES_MAX: usize = 256;
@@ -45,6 +48,18 @@ pub fn check_name(name: &str) -> Result<String> {
     match (1..=NAME_CHARS_MAX).contains(&name.chars().count()) {
         true => Ok(name.to_owned()),
         false => Err(Error::invalid("name", "must have 1 to 255 characters")),
+    }
+}
+
+/// The slug of a name, which must not read as an identity.
+pub fn check_slug(name: &str) -> Result<String> {
+    let slug = coffer_api::slug_of(name);
+    if slug.is_empty() {
+        return Err(Error::invalid("name", "needs at least one letter or digit"));
+    }
+    match coffer_api::is_identity(&slug) {
+        true => Err(Error::invalid("name", "reads as an identity")),
+        false => Ok(slug),
     }
 }
 

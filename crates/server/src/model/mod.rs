@@ -10,6 +10,7 @@ pub mod key;
 pub mod limits;
 pub mod pattern;
 pub mod precondition;
+pub mod role;
 pub mod roles;
 pub mod scopes;
 pub mod secret;

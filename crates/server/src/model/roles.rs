@@ -2,6 +2,8 @@
 
 use super::action::Permissions;
 use super::decide::Grant;
+use super::role::Rule;
+use super::scopes::Scopes;
 
 /// Name, resource types (`*` = all), permission words.
 pub const SYSTEM_ROLES: &[(&str, &str, &[&str])] = &[
@@ -34,6 +36,19 @@ pub fn system_grants(slug: &str) -> Vec<Grant> {
         .collect()
 }
 
+/// The one rule of a system role, as it is shown; it has the role's identity.
+pub fn system_rules(slug: &str, id: &str) -> Vec<Rule> {
+    let found = SYSTEM_ROLES.iter().filter(|(name, _, _)| coffer_api::slug_of(name) == slug);
+    let rule = |(_, resource, words): &(&str, &str, &[&str])| Rule {
+        id: id.to_owned(),
+        resources: vec![(*resource).to_owned()],
+        identities: Vec::new(),
+        permissions: words.iter().map(|word| (*word).to_owned()).collect(),
+        note: String::new(),
+    };
+    found.map(rule).collect()
+}
+
 /// What an OWNER holds: everything in the organisation.
 pub fn owner_grants() -> Vec<Grant> {
     vec![compile("OWNER", &["*"], &[], &["*"])]
@@ -47,5 +62,6 @@ pub fn compile(role: &str, resources: &[&str], identities: &[&str], permissions:
             .then(|| resources.iter().map(|name| (*name).to_owned()).collect()),
         patterns: identities.iter().map(|text| super::pattern::Pattern::new(text)).collect(),
         permissions: Permissions::from_words(permissions.iter().copied()),
+        scopes: Scopes::default(),
     }
 }

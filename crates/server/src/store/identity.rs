@@ -1,10 +1,10 @@
 //! Rows of organisations, regions, projects, people and roles.
 
-use super::tx::{Columns, to_json};
+use super::roles::NewRole;
+use super::tx::Columns;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::caller::Team;
-use crate::model::decide::Grant;
 use crate::model::identity::{MemberRole, Membership, Organisation, Project, Region, User};
 use crate::model::roles;
 use Value::{Int, Text};
@@ -14,8 +14,9 @@ impl Tx {
         Ok(self.row(sql::COUNT_ORGANISATIONS, &[], |row| row.int()).await?.unwrap_or_default())
     }
 
-    /// Makes an organisation with both gates and project support on, and its system roles.
+    /// Makes an organisation with both gates and project support on, and its system roles; goes on within it.
     /// `fresh_id` makes identities. A conflict when the slug is taken.
+    #[expect(clippy::disallowed_methods, reason = "its roles belong to the organisation made here")]
     pub async fn insert_organisation(
         &mut self,
         (id, slug, name): (&str, &str, &str),
@@ -29,11 +30,11 @@ impl Tx {
         if self.execute(sql::INSERT_ORGANISATION, &values).await? != 1 {
             return Err(Error::Conflict(format!("an organisation `{slug}` exists already")));
         }
+        self.enter(id);
         for (name, _, _) in roles::SYSTEM_ROLES {
-            let slug = coffer_api::slug_of(name);
-            let role = fresh_id()?;
-            let values = [Text(id), Text(&role), Text(&slug), Text(name), Int(1), Int(now)];
-            self.change_one(sql::INSERT_ROLE, &values).await?;
+            let (role, slug) = (fresh_id()?, coffer_api::slug_of(name));
+            self.insert_role(&NewRole { system: true, ..NewRole::named(&role, &slug, name) }, now)
+                .await?;
         }
         Ok(())
     }
@@ -187,94 +188,6 @@ impl Tx {
         })
         .await
     }
-
-    pub async fn insert_role(
-        &mut self,
-        (id, slug, name): (&str, &str, &str),
-        now: i64,
-    ) -> Result<()> {
-        let organisation = self.organisation();
-        let values = [Text(&organisation), Text(id), Text(slug), Text(name), Int(0), Int(now)];
-        self.change_one(sql::INSERT_ROLE, &values).await
-    }
-
-    /// The identity of the role with this slug.
-    pub async fn find_role(&mut self, slug: &str) -> Result<Option<String>> {
-        let organisation = self.organisation();
-        self.row(sql::FIND_ROLE, &[Text(&organisation), Text(slug)], |row| row.text()).await
-    }
-
-    /// Adds a rule to a role: resource types, identities (none = all), permission words.
-    pub async fn insert_rule(
-        &mut self,
-        (id, role): (&str, &str),
-        resources: &[&str],
-        identities: &[&str],
-        permissions: &[&str],
-    ) -> Result<()> {
-        self.identities_changed();
-        let organisation = self.organisation();
-        let lists = [to_json(&resources)?, to_json(&identities)?, to_json(&permissions)?];
-        let [resources, identities, permissions] = &lists;
-        let values = [
-            Text(&organisation),
-            Text(id),
-            Text(role),
-            Text(resources),
-            Text(identities),
-            Text(permissions),
-        ];
-        self.change_one(sql::INSERT_RULE, &values).await
-    }
-
-    /// Binds a role to a principal: kind `user` or `team`, and its identity.
-    pub async fn insert_binding(
-        &mut self,
-        (id, role): (&str, &str),
-        (kind, principal): (&str, &str),
-        now: i64,
-    ) -> Result<()> {
-        self.identities_changed();
-        let organisation = self.organisation();
-        let values =
-            [Text(&organisation), Text(id), Text(role), Text(kind), Text(principal), Int(now)];
-        self.change_one(sql::INSERT_BINDING, &values).await
-    }
-
-    /// Unbinds every role from a principal.
-    pub async fn delete_bindings(&mut self, (kind, principal): (&str, &str)) -> Result<()> {
-        self.identities_changed();
-        let organisation = self.organisation();
-        let values = [Text(&organisation), Text(kind), Text(principal)];
-        self.execute(sql::DELETE_BINDINGS, &values).await.map(|_| ())
-    }
-
-    /// What the roles bound to a user, directly or by team, grant.
-    pub async fn list_grants_of(&mut self, subject: &str) -> Result<Vec<Grant>> {
-        let organisation = self.organisation();
-        let grants = self
-            .rows(sql::LIST_RULES_OF, &[Text(&organisation), Text(subject)], |row| {
-                let (slug, system) = (row.text()?, row.flag()?);
-                if system {
-                    return Ok(roles::system_grants(&slug));
-                }
-                let (resources, identities, permissions) =
-                    (row.text_or_null()?, row.text_or_null()?, row.text_or_null()?);
-                let (Some(resources), Some(identities), Some(permissions)) =
-                    (resources, identities, permissions)
-                else {
-                    return Ok(Vec::new());
-                };
-                let list = |text: &str| super::tx::from_json::<Vec<String>>(text);
-                let lists = [list(&resources)?, list(&identities)?, list(&permissions)?];
-                let [resources, identities, permissions] = lists
-                    .each_ref()
-                    .map(|list| list.iter().map(String::as_str).collect::<Vec<_>>());
-                Ok(vec![roles::compile(&slug, &resources, &identities, &permissions)])
-            })
-            .await?;
-        Ok(grants.into_iter().flatten().collect())
-    }
 }
 
 fn read_organisation(row: &Columns<'_>) -> Result<Organisation> {
@@ -294,6 +207,6 @@ fn read_organisation(row: &Columns<'_>) -> Result<Organisation> {
     })
 }
 
-fn read_user(row: &Columns<'_>) -> Result<User> {
+pub(super) fn read_user(row: &Columns<'_>) -> Result<User> {
     Ok(User { subject: row.text()?, name: row.text()?, email: row.text()?, created_at: row.int()? })
 }

@@ -6,6 +6,7 @@
 mod audit;
 mod identity;
 mod kms;
+mod roles;
 mod root_keys;
 mod secrets;
 pub mod sql;
@@ -29,6 +30,7 @@ use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
 pub use kms::{DueKey, NewKey};
+pub use roles::{NewBinding, NewRole};
 pub use root_keys::VersionPlace;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
 pub use tokens::{NewToken, TokenHolder};

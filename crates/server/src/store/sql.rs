@@ -32,6 +32,13 @@ macro_rules! organisation_columns {
     };
 }
 
+macro_rules! role_columns {
+    () => {
+        "r.role_id, r.slug, r.name, r.description, r.labels, r.annotations, r.system, r.created_at,
+         r.updated_at, r.object_version"
+    };
+}
+
 macro_rules! audit_filter {
     () => {
         "FROM audit_events e WHERE e.organisation_id = $1
@@ -94,22 +101,50 @@ statements! {
         WHERE m.organisation_id = $1 AND m.subject = $2";
 
     // Roles.
-    INSERT_ROLE = "INSERT INTO roles (organisation_id, role_id, slug, name, system, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6)";
-    FIND_ROLE = "SELECT role_id FROM roles WHERE organisation_id = $1 AND slug = $2";
+    INSERT_ROLE = "INSERT INTO roles (organisation_id, role_id, slug, name, description, labels,
+        annotations, system, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT DO NOTHING";
+    FIND_ROLE = concat!("SELECT ", role_columns!(), " FROM roles r
+        WHERE r.organisation_id = $1 AND (r.role_id = $2 OR r.slug = $2)
+        ORDER BY r.role_id = $2 DESC LIMIT 1");
+    LIST_ROLES = concat!("SELECT ", role_columns!(), " FROM roles r
+        WHERE r.organisation_id = $1 ORDER BY r.role_id");
+    TOUCH_ROLE = "UPDATE roles SET updated_at = $3, object_version = object_version + 1
+        WHERE organisation_id = $1 AND role_id = $2";
+    DELETE_ROLE = "DELETE FROM roles WHERE organisation_id = $1 AND role_id = $2";
     INSERT_RULE = "INSERT INTO role_rules (organisation_id, rule_id, role_id, resources,
-        resource_identities, permissions) VALUES ($1, $2, $3, $4, $5, $6)";
+        resource_identities, permissions, note) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    LIST_RULES = "SELECT rule_id, resources, resource_identities, permissions, note FROM role_rules
+        WHERE organisation_id = $1 AND role_id = $2 ORDER BY rule_id";
+    DELETE_RULE = "DELETE FROM role_rules WHERE organisation_id = $1 AND role_id = $2 AND rule_id = $3";
+    DELETE_RULES = "DELETE FROM role_rules WHERE organisation_id = $1 AND role_id = $2";
     INSERT_BINDING = "INSERT INTO role_bindings (organisation_id, binding_id, role_id, principal_kind,
-        principal_id, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
+        principal_id, name, description, labels, annotations, scopes, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    /// With the user or the team that is bound.
+    LIST_BINDINGS = "SELECT b.binding_id, b.name, b.description, b.labels, b.annotations, b.scopes,
+        b.created_at, u.subject, u.name, u.email, u.created_at, t.team_id, t.slug, t.name, t.created_at
+        FROM role_bindings b
+        LEFT JOIN users u ON b.principal_kind = 'user' AND u.subject = b.principal_id
+        LEFT JOIN teams t ON b.principal_kind = 'team' AND t.organisation_id = $1
+            AND t.team_id = b.principal_id
+        WHERE b.organisation_id = $1 AND b.role_id = $2 ORDER BY b.binding_id";
+    DELETE_BINDING = "DELETE FROM role_bindings
+        WHERE organisation_id = $1 AND role_id = $2 AND binding_id = $3";
+    DELETE_BINDINGS_OF_ROLE = "DELETE FROM role_bindings WHERE organisation_id = $1 AND role_id = $2";
     DELETE_BINDINGS = "DELETE FROM role_bindings
         WHERE organisation_id = $1 AND principal_kind = $2 AND principal_id = $3";
-    /// The rules of every role bound to a user, directly or by team; a system role has none here.
-    LIST_RULES_OF = "SELECT r.slug, r.system, u.resources, u.resource_identities, u.permissions
+    FIND_TEAM = "SELECT team_id, slug FROM teams WHERE organisation_id = $1
+        AND (team_id = $2 OR slug = $2) ORDER BY team_id = $2 DESC LIMIT 1";
+    /// The rules of every role bound to a user, directly or by team, with the scopes of the binding; a system
+    /// role has none here.
+    LIST_RULES_OF = "SELECT r.slug, r.system, bound.scopes, u.resources, u.resource_identities,
+        u.permissions
         FROM (
-            SELECT b.role_id FROM role_bindings b WHERE b.organisation_id = $1
+            SELECT b.role_id, b.scopes FROM role_bindings b WHERE b.organisation_id = $1
             AND b.principal_kind = 'user' AND b.principal_id = $2
             UNION
-            SELECT b.role_id FROM team_members m JOIN role_bindings b
+            SELECT b.role_id, b.scopes FROM team_members m JOIN role_bindings b
             ON b.organisation_id = $1 AND b.principal_kind = 'team' AND b.principal_id = m.team_id
             WHERE m.organisation_id = $1 AND m.subject = $2
         ) bound

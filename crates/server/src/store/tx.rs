@@ -261,6 +261,17 @@ impl Columns<'_> {
         self.row.get(index).map_err(|error| Error::corrupt(format!("column {index}: {error}")))
     }
 
+    /// Skips `count` columns when the next one is null; says whether it was.
+    pub fn skip_null(&self, count: usize) -> Result<bool> {
+        let at = self.next.get();
+        let next = self.row.get_ref(at).map_err(|error| Error::corrupt(error.to_string()))?;
+        let is_null = matches!(next, ValueRef::Null);
+        if is_null {
+            self.next.set(at + count);
+        }
+        Ok(is_null)
+    }
+
     pub fn text(&self) -> Result<String> {
         self.read()
     }

@@ -15,6 +15,7 @@ pub struct Call {
 }
 
 /// What a call is about: made afresh for each, so that no call finds what another has left.
+#[derive(Default)]
 pub struct Target {
     pub path: String,
     pub key: String,
@@ -22,11 +23,17 @@ pub struct Target {
     pub made: Json,
     /// Identity of a token of the caller's own.
     pub token: String,
+    /// Subject of the owner.
+    pub owner: String,
+    /// A role with a rule and a binding.
+    pub role: [String; 3],
 }
 
 const LIST: &str = "/v1/secrets/{region}/secrets";
 const TAIL: (&str, &str) = ("ANY", "/v1/secrets/{region}/secret{*tail}");
 const QUERY: (&str, &str) = ("ANY", "/v1/secrets/{region}/secret");
+const ROLES: &str = "/v1/iam/roles";
+const ROLE: &str = "/v1/iam/roles/{role}";
 const TOKENS: &str = "/v1/me/personal-access-tokens";
 const KEYS: &str = "/v1/kms/{region}/keys";
 const KEY: &str = "/v1/kms/{region}/keys/{key}";
@@ -203,6 +210,51 @@ pub fn calls() -> Vec<Call> {
         call("audit.list", "GET", ("GET", "/v1/audit"), "/v1/audit", none),
         call("regions.list", "GET", ("GET", "/v1/regions"), "/v1/regions", none),
         call("regions.get", "GET", ("GET", "/v1/regions/{region}"), "/v1/regions/nl-01", none),
+        call("iam.role.list", "GET", ("GET", ROLES), ROLES, none),
+        call(
+            "iam.role.create",
+            "POST",
+            ("POST", ROLES),
+            ROLES,
+            |target| json!({"name": format!("{} made", target.role[0])}),
+        ),
+        call("iam.role.get", "GET", ("GET", ROLE), "/v1/iam/roles/ROLE", none),
+        call("iam.role.delete", "DELETE", ("DELETE", ROLE), "/v1/iam/roles/ROLE", none),
+        call(
+            "iam.rule.create",
+            "POST",
+            ("POST", "/v1/iam/roles/{role}/rules"),
+            "/v1/iam/roles/ROLE/rules",
+            rule,
+        ),
+        call(
+            "iam.rule.delete",
+            "DELETE",
+            ("DELETE", "/v1/iam/roles/{role}/rules/{rule}"),
+            "/v1/iam/roles/ROLE/rules/RULE",
+            none,
+        ),
+        call(
+            "iam.binding.list",
+            "GET",
+            ("GET", "/v1/iam/roles/{role}/bindings"),
+            "/v1/iam/roles/ROLE/bindings",
+            none,
+        ),
+        call(
+            "iam.binding.create",
+            "POST",
+            ("POST", "/v1/iam/roles/{role}/bindings"),
+            "/v1/iam/roles/ROLE/bindings",
+            |target| json!({"userIdentity": target.owner}),
+        ),
+        call(
+            "iam.binding.delete",
+            "DELETE",
+            ("DELETE", "/v1/iam/roles/{role}/bindings/{binding}"),
+            "/v1/iam/roles/ROLE/bindings/BINDING",
+            none,
+        ),
         call("me.get", "GET", ("GET", "/v1/me"), "/v1/me", none),
         call("iam.token.list", "GET", ("GET", TOKENS), TOKENS, none),
         call("iam.token.create", "POST", ("POST", TOKENS), TOKENS, |_| json!({"name": "x"})),
@@ -245,12 +297,32 @@ fn calls_by_query() -> Vec<Call> {
 /// Makes what a call of this action needs that a person makes.
 pub async fn target(world: &World, action: &str, by: &Person) -> Target {
     let mut target = key_and_secret(world, action).await;
+    target.owner.clone_from(&world.owner.subject);
     if action == "iam.token.delete" {
         let made = world.post(by, "/v1/me/personal-access-tokens").json(json!({"name": "x"}));
         let made = made.expect(201).await;
         made.body["identity"].as_str().unwrap().clone_into(&mut target.token);
     }
+    if action.starts_with("iam.ro") || action.starts_with("iam.ru") || action.starts_with("iam.b") {
+        let name = format!("{} role", world.fresh_id(""));
+        let role = made(world, "/v1/iam/roles", json!({"name": name})).await;
+        let url = format!("/v1/iam/roles/{role}");
+        let rule = made(world, &format!("{url}/rules"), rule(&target)).await;
+        let binding = json!({"userIdentity": world.owner.subject});
+        let binding = made(world, &format!("{url}/bindings"), binding).await;
+        target.role = [role, rule, binding];
+    }
     target
+}
+
+/// Makes something as the owner: its identity.
+async fn made(world: &World, url: &str, request: Json) -> String {
+    let made = world.post(&world.owner, url).json(request).expect(201).await;
+    made.body["identity"].as_str().unwrap().to_owned()
+}
+
+fn rule(_: &Target) -> Json {
+    json!({"resources": ["secret"], "resourceIdentities": ["/x"], "permissions": ["read"]})
 }
 
 async fn key_and_secret(world: &World, action: &str) -> Target {
@@ -275,11 +347,11 @@ async fn key_and_secret(world: &World, action: &str) -> Target {
             let sealed = world.post(&world.owner, &format!("{url}/encrypt"));
             let sealed = sealed.json(json!({"plaintext": base64("x")})).expect(200).await;
             let made = sealed.body["ciphertext"].clone();
-            return Target { path, key, made, token: String::new() };
+            return Target { path, key, made, ..Target::default() };
         }
         _ => {}
     }
-    Target { path, key, made: Json::Null, token: String::new() }
+    Target { path, key, made: Json::Null, ..Target::default() }
 }
 
 /// A target with a key of another kind, and what an operation of it makes of `x`.
@@ -292,18 +364,20 @@ async fn special(
     request["name"] = json!(format!("special {}", path.trim_start_matches("/app/")));
     let key = world.key_of(&world.owner, request).await;
     let Some((operation, field)) = operation else {
-        return Target { path, key, made: Json::Null, token: String::new() };
+        return Target { path, key, made: Json::Null, ..Target::default() };
     };
     let url = format!("/v1/kms/nl-01/keys/{key}/{operation}");
     let made = world.post(&world.owner, &url).json(json!({"input": base64("x")}));
     let made = made.expect(200).await.body[field].clone();
-    Target { path, key, made, token: String::new() }
+    Target { path, key, made, ..Target::default() }
 }
 
 impl Call {
     pub fn url(&self, target: &Target) -> String {
         let url = self.url.replace("PATH", &target.path).replace("KEY", &target.key);
-        url.replace("TOKEN", &target.token)
+        let [role, rule, binding] = &target.role;
+        let url = url.replace("TOKEN", &target.token).replace("ROLE", role);
+        url.replace("RULE", rule).replace("BINDING", binding)
     }
 
     pub async fn send(&self, call: Asking<'_>, target: &Target) -> Answer {

@@ -44,6 +44,7 @@ mod policy_rules;
 mod preconditions;
 mod process;
 mod revocation;
+mod roles;
 mod root_keys;
 mod scopes;
 mod seals;

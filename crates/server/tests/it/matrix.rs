@@ -112,6 +112,15 @@ async fn every_role_by_every_action() {
     audit.list                ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     regions.list              ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     regions.get               ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    iam.role.list             ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.role.create           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.role.get              ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.role.delete           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.rule.create           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.rule.delete           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.binding.list          ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.binding.create        ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.binding.delete        ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     me.get                    ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     iam.token.list            ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     iam.token.create          ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
@@ -154,7 +163,8 @@ fn newest_record(world: &World) -> (i64, String, String) {
 fn is_documented(description: &Json, call: &Call, status: u16) -> bool {
     let path = call.url.split('?').next().unwrap();
     let path = path.replace("nl-01", "{region}").replace("PATH", "/{path}").replace("KEY", "{key}");
-    let path = path.replace("TOKEN", "{token}");
+    let path = path.replace("TOKEN", "{token}").replace("ROLE", "{role}");
+    let path = path.replace("RULE", "{rule}").replace("BINDING", "{binding}");
     let method = call.method.to_lowercase();
     let operation = &description["paths"][path][method];
     operation["responses"].get(status.to_string()).is_some()
@@ -262,6 +272,15 @@ async fn every_route_refuses_outsiders_and_records_it() {
     GET    /v1/audit                                               401     403 200    403   200
     GET    /v1/regions                                             401     200 200    200   200
     GET    /v1/regions/nl-01                                       401     200 200    200   200
+    GET    /v1/iam/roles                                           401     403 200    403   200
+    POST   /v1/iam/roles                                           401     403 201    403   201
+    GET    /v1/iam/roles/ROLE                                      401     403 404    403   200
+    DELETE /v1/iam/roles/ROLE                                      401     403 404    403   204
+    POST   /v1/iam/roles/ROLE/rules                                401     403 404    403   201
+    DELETE /v1/iam/roles/ROLE/rules/RULE                           401     403 404    403   204
+    GET    /v1/iam/roles/ROLE/bindings                             401     403 404    403   200
+    POST   /v1/iam/roles/ROLE/bindings                             401     403 404    403   201
+    DELETE /v1/iam/roles/ROLE/bindings/BINDING                     401     403 404    403   204
     GET    /v1/me                                                  401     200 200    200   200
     GET    /v1/me/personal-access-tokens                           401     200 200    200   200
     POST   /v1/me/personal-access-tokens                           401     201 201    201   201

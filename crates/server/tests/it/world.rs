@@ -14,9 +14,10 @@ use coffer_server::config::{Config, RegionConfig};
 use coffer_server::http;
 use coffer_server::keyring::Keyring;
 use coffer_server::model::identity::{MemberRole, User};
+use coffer_server::model::role::Rule;
 use coffer_server::model::scopes::Scopes;
 use coffer_server::platform;
-use coffer_server::store::{NewToken, Store, Tx};
+use coffer_server::store::{NewBinding, NewRole, NewToken, Store, Tx};
 use http_body_util::BodyExt;
 use serde_json::{Value as Json, json};
 
@@ -209,8 +210,8 @@ impl World {
         let role = role.to_owned();
         let (binding, subject) = (self.fresh_id(""), person.subject.clone());
         self.write(&person.organisation, async move |tx| {
-            let role = tx.find_role(&role).await?.unwrap();
-            tx.insert_binding((&binding, &role), ("user", &subject), NOON).await
+            let role = tx.find_role(&role).await?.unwrap().id;
+            tx.insert_binding(&NewBinding::between(&binding, &role, ("user", &subject)), NOON).await
         })
         .await;
         person
@@ -232,11 +233,16 @@ impl World {
         let subject = person.subject.clone();
         self.write(&person.organisation, async move |tx| {
             let [role, rule, binding] = &ids;
-            let identities: Vec<_> = identities.iter().map(String::as_str).collect();
-            let permissions: Vec<_> = permissions.iter().map(String::as_str).collect();
-            tx.insert_role((role, role, role), NOON).await?;
-            tx.insert_rule((rule, role), &[&resource], &identities, &permissions).await?;
-            tx.insert_binding((binding, role), ("user", &subject), NOON).await
+            let rule = Rule {
+                id: rule.clone(),
+                resources: vec![resource.clone()],
+                identities: identities.clone(),
+                permissions: permissions.clone(),
+                note: String::new(),
+            };
+            tx.insert_role(&NewRole::named(role, role, role), NOON).await?;
+            tx.insert_rule(role, &rule).await?;
+            tx.insert_binding(&NewBinding::between(binding, role, ("user", &subject)), NOON).await
         })
         .await;
     }

@@ -1,0 +1,272 @@
+//! Roles, their rules and bindings (contract, section 4.1).
+
+use std::sync::Arc;
+
+use coffer_api::{CreateBindingRequest, CreateRoleRequest, CreateRuleRequest, Map};
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::gate::{self, Ask, Scope, Subject};
+use crate::model::action::Action;
+use crate::model::caller::Call;
+use crate::model::decide::{Target, allows};
+use crate::model::limits;
+use crate::model::role::{Binding, Role, Rule};
+use crate::model::roles::system_rules;
+use crate::model::scopes::Scopes;
+use crate::store::{NewBinding, NewRole, Tx};
+
+/// A role as an answer shows it.
+pub struct View {
+    pub role: Role,
+    /// On single reads.
+    pub contents: Option<(Vec<Rule>, Vec<Binding>)>,
+}
+
+/// What a list of roles is narrowed to; empty means any.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub identity: String,
+    pub name: String,
+    pub slug: String,
+    pub labels: Map,
+}
+
+impl Filter {
+    fn matches(&self, role: &Role) -> bool {
+        let is = |wanted: &str, own: &str| wanted.is_empty() || wanted == own;
+        is(&self.identity, &role.id)
+            && is(&self.name, &role.name)
+            && is(&self.slug, &role.slug)
+            && self.labels.iter().all(|(key, value)| role.labels.get(key) == Some(value))
+    }
+}
+
+fn on(action: Action, role: String) -> Ask {
+    Ask { action, region: None, subject: Subject::Role(role) }
+}
+
+/// The roles that the caller may list.
+pub async fn list(app: &Arc<App>, call: &Call, filter: Result<Filter>) -> Result<Vec<View>> {
+    let ask = Ask { action: Action::ListRoles, region: None, subject: Subject::None };
+    gate::read(app, call, ask, async move |tx, scope| {
+        let filter = filter.as_ref().map_err(Clone::clone)?;
+        let may =
+            |role: &Role| allows(&scope.caller.grants, Action::ListRoles, Target::One(&role.id));
+        let roles = tx.list_roles().await?.into_iter();
+        let shown = roles.filter(|role| filter.matches(role) && may(role));
+        Ok(shown.map(|role| View { role, contents: None }).collect())
+    })
+    .await
+}
+
+/// Makes a role without rules.
+pub async fn create(app: &Arc<App>, call: &Call, body: Result<CreateRoleRequest>) -> Result<View> {
+    let id = app.clock.fresh_id("")?;
+    let ask = Ask { action: Action::CreateRole, region: None, subject: Subject::New(id) };
+    let shared = app.clone();
+    gate::write(app, call, ask, async move |tx, scope| {
+        let body = body.as_ref().map_err(Clone::clone)?;
+        let name = limits::check_name(&body.name)?;
+        let description = body.description.clone().unwrap_or_default();
+        let labels = body.labels.clone().unwrap_or_default();
+        let annotations = body.annotations.clone().unwrap_or_default();
+        limits::check_description(&description)?;
+        limits::check_labels(&labels)?;
+        limits::check_annotations(&annotations)?;
+        if tx.list_roles().await?.len() >= limits::ROLES_MAX {
+            return Err(too_many("roles", limits::ROLES_MAX));
+        }
+        let new = NewRole {
+            id: &scope.subject,
+            slug: &limits::check_slug(&name)?,
+            name: &name,
+            description: &description,
+            labels: &labels,
+            annotations: &annotations,
+            system: false,
+        };
+        tx.insert_role(&new, shared.clock.now()).await?;
+        view(tx, scope).await
+    })
+    .await
+}
+
+/// One role with its rules and bindings.
+pub async fn read(app: &Arc<App>, call: &Call, role: String) -> Result<View> {
+    gate::read(app, call, on(Action::ReadRole, role), async move |tx, scope| view(tx, scope).await)
+        .await
+}
+
+/// Deletes a role with its rules and bindings; whoever held it by them holds it no more.
+pub async fn delete(app: &Arc<App>, call: &Call, role: String) -> Result<()> {
+    gate::write(app, call, on(Action::DeleteRole, role), async move |tx, scope| {
+        let role = read_role(tx, scope).await?;
+        role.check_changeable()?;
+        tx.delete_role(&role.id).await
+    })
+    .await
+}
+
+/// Adds a rule. All who hold the role have it with their next call.
+pub async fn create_rule(
+    app: &Arc<App>,
+    call: &Call,
+    role: String,
+    body: Result<CreateRuleRequest>,
+) -> Result<Rule> {
+    let shared = app.clone();
+    gate::write(app, call, on(Action::CreateRule, role), async move |tx, scope| {
+        let body = body.as_ref().map_err(Clone::clone)?;
+        let rule = Rule {
+            id: shared.clock.fresh_id("")?,
+            resources: body.resources.clone(),
+            identities: body.resource_identities.clone().unwrap_or_default(),
+            permissions: body.permissions.clone(),
+            note: body.note.clone().unwrap_or_default(),
+        };
+        rule.check()?;
+        let role = read_role(tx, scope).await?;
+        role.check_changeable()?;
+        check_held(scope, std::slice::from_ref(&rule))?;
+        if tx.list_rules(&role.id).await?.len() >= limits::RULES_MAX {
+            return Err(too_many("rules", limits::RULES_MAX));
+        }
+        tx.insert_rule(&role.id, &rule).await?;
+        tx.touch_role(&role.id, shared.clock.now()).await?;
+        Ok(rule)
+    })
+    .await
+}
+
+/// Takes a rule out of a role.
+pub async fn delete_rule(app: &Arc<App>, call: &Call, role: String, rule: String) -> Result<()> {
+    let shared = app.clone();
+    gate::write(app, call, on(Action::DeleteRule, role), async move |tx, scope| {
+        let role = read_role(tx, scope).await?;
+        role.check_changeable()?;
+        tx.delete_rule(&role.id, &rule).await?;
+        tx.touch_role(&role.id, shared.clock.now()).await
+    })
+    .await
+}
+
+/// Who holds a role.
+pub async fn list_bindings(app: &Arc<App>, call: &Call, role: String) -> Result<Vec<Binding>> {
+    gate::read(app, call, on(Action::ListBindings, role), async move |tx, scope| {
+        tx.list_bindings(&scope.subject).await
+    })
+    .await
+}
+
+/// Gives a role to a user or a team, who have it with their next call.
+pub async fn create_binding(
+    app: &Arc<App>,
+    call: &Call,
+    role: String,
+    body: Result<CreateBindingRequest>,
+) -> Result<Binding> {
+    let shared = app.clone();
+    gate::write(app, call, on(Action::CreateBinding, role), async move |tx, scope| {
+        let body = body.as_ref().map_err(Clone::clone)?;
+        let name = body.name.as_deref().unwrap_or_default().trim();
+        if name.chars().count() > limits::NAME_CHARS_MAX {
+            return Err(Error::invalid("name", "is longer than 255 characters"));
+        }
+        let description = body.description.clone().unwrap_or_default();
+        let labels = body.labels.clone().unwrap_or_default();
+        let annotations = body.annotations.clone().unwrap_or_default();
+        limits::check_description(&description)?;
+        limits::check_labels(&labels)?;
+        limits::check_annotations(&annotations)?;
+        let scopes = Scopes::parse(body.scopes.as_deref().unwrap_or_default())?;
+        let holder = find_holder(tx, body).await?;
+        let role = read_role(tx, scope).await?;
+        check_held(scope, &rules_of(tx, &role).await?)?;
+        if tx.list_bindings(&role.id).await?.len() >= limits::BINDINGS_MAX {
+            return Err(too_many("bindings", limits::BINDINGS_MAX));
+        }
+        let id = shared.clock.fresh_id("")?;
+        let new = NewBinding {
+            id: &id,
+            role: &role.id,
+            holder: (holder.0, &holder.1),
+            name,
+            description: &description,
+            labels: &labels,
+            annotations: &annotations,
+            scopes: &scopes,
+        };
+        tx.insert_binding(&new, shared.clock.now()).await?;
+        let made = tx.list_bindings(&role.id).await?.into_iter().find(|binding| binding.id == id);
+        made.ok_or_else(|| Error::bug("a binding is not there after it was made"))
+    })
+    .await
+}
+
+/// Takes a role away from whoever a binding gave it to.
+pub async fn delete_binding(
+    app: &Arc<App>,
+    call: &Call,
+    role: String,
+    binding: String,
+) -> Result<()> {
+    gate::write(app, call, on(Action::DeleteBinding, role), async move |tx, scope| {
+        tx.delete_binding(&scope.subject, &binding).await
+    })
+    .await
+}
+
+/// The one principal that a request names: its kind and identity.
+async fn find_holder(tx: &mut Tx, body: &CreateBindingRequest) -> Result<(&'static str, String)> {
+    let named = |identity: &Option<String>| identity.clone().filter(|text| !text.is_empty());
+    match (
+        named(&body.user_identity),
+        named(&body.team_identity),
+        named(&body.service_account_identity),
+    ) {
+        (Some(user), None, None) => match tx.find_member_role(&user).await? {
+            Some(_) => Ok(("user", user)),
+            None => Err(Error::not_found("user")),
+        },
+        (None, Some(team), None) => {
+            let team = tx.find_team(&team).await?.ok_or(Error::not_found("team"))?;
+            Ok(("team", team.id))
+        }
+        (None, None, Some(_)) => Err(Error::not_found("service account")),
+        _ => Err(Error::invalid(
+            "",
+            "exactly one of `userIdentity`, `teamIdentity` and `serviceAccountIdentity` is needed",
+        )),
+    }
+}
+
+/// SECURITY: nobody gives away what they do not hold themselves (contract, section 14, 35).
+fn check_held(scope: &Scope, rules: &[Rule]) -> Result<()> {
+    match rules.iter().all(|rule| rule.is_held(&scope.caller.grants)) {
+        true => Ok(()),
+        false => Err(Error::invalid("", "this would grant more than you hold yourself")),
+    }
+}
+
+async fn rules_of(tx: &mut Tx, role: &Role) -> Result<Vec<Rule>> {
+    match role.system {
+        true => Ok(system_rules(&role.slug, &role.id)),
+        false => tx.list_rules(&role.id).await,
+    }
+}
+
+/// The role that was authorised.
+async fn read_role(tx: &mut Tx, scope: &Scope) -> Result<Role> {
+    tx.find_role(&scope.subject).await?.ok_or(Error::not_found("role"))
+}
+
+async fn view(tx: &mut Tx, scope: &Scope) -> Result<View> {
+    let role = read_role(tx, scope).await?;
+    let contents = (rules_of(tx, &role).await?, tx.list_bindings(&role.id).await?);
+    Ok(View { role, contents: Some(contents) })
+}
+
+fn too_many(what: &str, most: usize) -> Error {
+    Error::invalid("", format!("there are {most} {what} already, the most there may be"))
+}
