@@ -1,4 +1,4 @@
-//! Roles, rules and bindings (contract, section 4.1).
+//! Roles, teams and members (contract, sections 4.1, 4.4 and 4.5).
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -177,6 +177,125 @@ pub struct CreateBindingRequest {
     /// `api:read`, `api:write`, `kubernetes`, `objectStorage`; none means no restriction.
     #[schema(max_items = 4)]
     pub scopes: Option<Vec<String>>,
+}
+
+/// A group of members that holds roles together.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Team {
+    /// For example `team-d5obcgg3fspc73f7vqpg`.
+    pub identity: String,
+    /// The name people gave.
+    pub name: String,
+    /// The name in URLs and access policies; it stays when the name changes.
+    pub slug: String,
+    /// Free text.
+    #[serde(default)]
+    pub description: String,
+    /// Labels.
+    #[serde(default)]
+    pub labels: Map,
+    /// Annotations.
+    #[serde(default)]
+    pub annotations: Map,
+    /// When it was made.
+    pub created_at: Time,
+    /// When it was last changed.
+    pub updated_at: Time,
+    /// Who is in it.
+    pub members: Vec<TeamMember>,
+}
+
+/// Somebody in a team.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TeamMember {
+    /// The user's subject.
+    pub identity: String,
+    /// `OWNER`, `ADMIN` or `MEMBER`; it grants nothing.
+    #[schema(pattern = "^(OWNER|ADMIN|MEMBER)$")]
+    pub role: String,
+    /// Who.
+    pub user: AppUser,
+    /// Since when.
+    pub created_at: Time,
+    /// The same.
+    pub updated_at: Time,
+}
+
+/// A new team of nobody.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(examples(json!({"name": "platform"})))]
+pub struct CreateTeamRequest {
+    /// 1–255 characters; the slug is made from it and must be free.
+    #[schema(min_length = 1, max_length = 255, pattern = "[A-Za-z0-9]")]
+    pub name: String,
+    /// At most 1,024 characters.
+    #[schema(max_length = 1024)]
+    pub description: Option<String>,
+    /// At most 64 entries; keys 1–128 characters, values at most 256.
+    #[schema(schema_with = crate::secret::labels_schema)]
+    pub labels: Option<Map>,
+    /// At most 64 entries; keys 1–128 characters, values at most 4,096.
+    #[schema(schema_with = crate::secret::annotations_schema)]
+    pub annotations: Option<Map>,
+}
+
+/// What changes of a team; what is absent stays.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(examples(json!({"description": "on call"})))]
+pub struct UpdateTeamRequest {
+    /// 1–255 characters; the slug stays.
+    #[schema(min_length = 1, max_length = 255, pattern = "\\S")]
+    pub name: Option<String>,
+    /// At most 1,024 characters.
+    #[schema(max_length = 1024)]
+    pub description: Option<String>,
+    /// At most 64 entries; keys 1–128 characters, values at most 256.
+    #[schema(schema_with = crate::secret::labels_schema)]
+    pub labels: Option<Map>,
+    /// At most 64 entries; keys 1–128 characters, values at most 4,096.
+    #[schema(schema_with = crate::secret::annotations_schema)]
+    pub annotations: Option<Map>,
+}
+
+/// Somebody to put into a team.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(examples(json!({"userIdentity": "usr-d5obcgg3fspc73f7vqpg", "role": "MEMBER"})))]
+pub struct CreateTeamMemberRequest {
+    /// Subject of a member of the organisation.
+    pub user_identity: String,
+    /// `OWNER`, `ADMIN` or `MEMBER` (default).
+    #[schema(pattern = "^(OWNER|ADMIN|MEMBER)?$")]
+    pub role: Option<String>,
+}
+
+/// A member of the organisation.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Of the membership.
+    pub identity: String,
+    /// Since when.
+    pub created_at: Time,
+    /// Who.
+    pub user: AppUser,
+    /// `OWNER` or `MEMBER`.
+    #[schema(pattern = "^(OWNER|MEMBER)$")]
+    pub role: String,
+}
+
+/// What a member is to be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(examples(json!({"role": "MEMBER"})))]
+pub struct UpdateMemberRequest {
+    /// `OWNER` or `MEMBER`.
+    #[schema(pattern = "^(OWNER|MEMBER)$")]
+    pub role: String,
 }
 
 fn words_schema(least: usize, item: Object) -> Array {

@@ -25,8 +25,9 @@ pub use access_policy::{AccessPolicy, Condition, Hours, Statement};
 pub use audit::{AuditContext, AuditEntry, AuditPage};
 pub use error_body::ErrorBody;
 pub use iam::{
-    BoundTeam, CreateBindingRequest, CreateRoleRequest, CreateRuleRequest, Role, RoleBinding,
-    RoleRule,
+    BoundTeam, CreateBindingRequest, CreateRoleRequest, CreateRuleRequest, CreateTeamMemberRequest,
+    CreateTeamRequest, Member, Role, RoleBinding, RoleRule, Team, TeamMember, UpdateMemberRequest,
+    UpdateTeamRequest,
 };
 pub use identity::{is_identity, slug_of};
 pub use kms::{

@@ -1,4 +1,5 @@
--- Identity and access over HTTP: tokens with scopes; roles, rules and bindings with all their fields.
+-- Identity and access over HTTP: tokens with scopes; roles, rules, bindings
+-- and teams with all their fields.
 
 ALTER TABLE personal_access_tokens ADD COLUMN scopes TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE personal_access_tokens ADD COLUMN last_used_at BIGINT;
@@ -20,3 +21,11 @@ ALTER TABLE role_bindings ADD COLUMN annotations TEXT NOT NULL DEFAULT '{}';
 -- A JSON array of words; empty means no restriction.
 ALTER TABLE role_bindings ADD COLUMN scopes TEXT NOT NULL DEFAULT '[]';
 CREATE INDEX role_bindings_by_role ON role_bindings (organisation_id, role_id);
+
+ALTER TABLE teams ADD COLUMN description TEXT NOT NULL DEFAULT '';
+ALTER TABLE teams ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE teams ADD COLUMN annotations TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE teams ADD COLUMN updated_at BIGINT NOT NULL DEFAULT 0;
+UPDATE teams SET updated_at = created_at;
+-- `OWNER`, `ADMIN` or `MEMBER` of the team; it grants nothing.
+ALTER TABLE team_members ADD COLUMN role TEXT NOT NULL DEFAULT 'MEMBER';

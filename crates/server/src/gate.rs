@@ -41,7 +41,7 @@ pub enum Subject {
     None,
     /// A collection, by the name of what is listed.
     Within(String),
-    /// A thing that is still to be made, by its identity.
+    /// A thing by its identity alone, such as one that is still to be made.
     New(String),
     /// A secret; a path that does not parse is told in its turn.
     Secret(Result<SecretPath>),
@@ -49,6 +49,8 @@ pub enum Subject {
     Key(String),
     /// A role by identity or slug.
     Role(String),
+    /// A team by identity or slug.
+    Team(String),
 }
 
 /// Where an admitted call may work. Operations take tenant and subject from here, never from the request.
@@ -250,6 +252,13 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
             let find = async move |tx: &mut Tx| tx.find_role(&reference).await;
             let role = inspect_within(app, &scope.organisation, find).await?;
             Some(role.ok_or(Error::not_found("role"))?.id)
+        }
+        Subject::Team(reference) => {
+            // SECURITY: as for roles.
+            decide(&caller, ask.action, None)?;
+            let find = async move |tx: &mut Tx| tx.find_team(&reference).await;
+            let team = inspect_within(app, &scope.organisation, find).await?;
+            Some(team.ok_or(Error::not_found("team"))?.id)
         }
     };
     if let Some(subject) = &subject {

@@ -33,6 +33,7 @@ impl Record {
                 Subject::Secret(Ok(path)) => path.as_str().to_owned(),
                 Subject::Key(name)
                 | Subject::Role(name)
+                | Subject::Team(name)
                 | Subject::New(name)
                 | Subject::Within(name) => name.clone(),
                 Subject::None | Subject::Secret(Err(_)) => String::new(),

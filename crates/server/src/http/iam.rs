@@ -15,7 +15,7 @@ use super::reply::{self, Reply};
 use super::wire;
 use crate::app::App;
 use crate::error::Result;
-use crate::iam::roles::{self, Filter};
+use crate::iam::{Filter, roles};
 use crate::model::action::Action;
 
 /// List roles
@@ -36,7 +36,7 @@ pub async fn list_roles(
     })
 }
 
-fn read_filter(params: &Params) -> Result<Filter> {
+pub fn read_filter(params: &Params) -> Result<Filter> {
     Ok(Filter {
         identity: params.text("identity")?,
         name: params.text("name")?,

@@ -16,6 +16,7 @@ pub mod reply;
 mod secret_url;
 mod secrets;
 pub mod server;
+mod teams;
 mod wire;
 
 use std::net::IpAddr;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Uri};
-use axum::routing::{MethodRouter, any, delete, get, patch, post};
+use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
 use futures_util::FutureExt;
 use tower::ServiceExt;
 
@@ -46,6 +47,7 @@ macro_rules! routes {
     };
     (@ GET $handler:path) => { get($handler) };
     (@ POST $handler:path) => { post($handler) };
+    (@ PUT $handler:path) => { put($handler) };
     (@ PATCH $handler:path) => { patch($handler) };
     (@ DELETE $handler:path) => { delete($handler) };
     (@ ANY $handler:path) => { any($handler) };
@@ -100,6 +102,17 @@ routes! {
     GET    "/v1/iam/roles/{role}/bindings"                 => iam::list_bindings;
     POST   "/v1/iam/roles/{role}/bindings"                 => iam::create_binding;
     DELETE "/v1/iam/roles/{role}/bindings/{binding}"       => iam::delete_binding;
+
+    GET    "/v1/teams"                                     => teams::list;
+    POST   "/v1/teams"                                     => teams::create;
+    GET    "/v1/teams/{team}"                              => teams::read;
+    PUT    "/v1/teams/{team}"                              => teams::update;
+    DELETE "/v1/teams/{team}"                              => teams::delete;
+    POST   "/v1/teams/{team}/members"                      => teams::add_member;
+    DELETE "/v1/teams/{team}/members/{member}"             => teams::drop_member;
+    GET    "/v1/memberships"                               => teams::list_members;
+    PUT    "/v1/memberships/{membership}"                  => teams::update_member;
+    DELETE "/v1/memberships/{membership}"                  => teams::delete_member;
 
     GET    "/v1/audit"                                     => audit::search;
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use utoipa::OpenApi;
 
 use super::reply::{self, Reply};
-use super::{audit, health, iam, kms, me, regions, secrets};
+use super::{audit, health, iam, kms, me, regions, secrets, teams};
 use crate::error::Outcome;
 
 #[derive(OpenApi)]
@@ -68,6 +68,16 @@ use crate::error::Outcome;
         iam::list_bindings,
         iam::create_binding,
         iam::delete_binding,
+        teams::list,
+        teams::create,
+        teams::read,
+        teams::update,
+        teams::delete,
+        teams::add_member,
+        teams::drop_member,
+        teams::list_members,
+        teams::update_member,
+        teams::delete_member,
         audit::search,
     ),
     components(schemas(coffer_api::ErrorBody))
@@ -122,13 +132,16 @@ fn complete_schemas(schemas: &mut Json) {
     key["then"] = json!({"properties": period, "required": ["rotationPeriodInDays"]});
 }
 
+/// Below these every call names an organisation.
+const ORGANISATIONS: [&str; 6] =
+    ["/v1/secrets", "/v1/kms", "/v1/iam", "/v1/teams", "/v1/memberships", "/v1/audit"];
+
 fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
     let open = !path.starts_with("/v1/");
     if open {
         return;
     }
-    let names_organisation =
-        ["/v1/secrets", "/v1/kms", "/v1/iam", "/v1/audit"].iter().any(|at| path.starts_with(at));
+    let names_organisation = ORGANISATIONS.iter().any(|at| path.starts_with(at));
     let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
     if let Some(parameters) = parameters.as_array_mut() {
         parameters.extend(shared_parameters(path, method, names_organisation));
@@ -168,7 +181,10 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
     place("key", "Identity or slug of the key", reference.clone());
     place("role", "Identity or slug of the role", reference.clone());
     place("rule", "Identity of the rule", reference.clone());
-    place("binding", "Identity of the binding", reference);
+    place("binding", "Identity of the binding", reference.clone());
+    place("team", "Identity or slug of the team", reference.clone());
+    place("member", "Identity of the member: the user's subject", reference.clone());
+    place("membership", "Identity of the membership", reference);
     place(
         "path",
         "The secret's path without its first slash. The other slashes may stand as `%2F`.",

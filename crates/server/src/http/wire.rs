@@ -12,6 +12,7 @@ use crate::model::identity::{Organisation, PersonalToken, Region, User};
 use crate::model::key::Key;
 use crate::model::role::{Binding, Holder, Rule};
 use crate::model::secret::Version;
+use crate::model::team::{Member, TeamMember};
 use crate::secrets;
 
 pub fn time(micros: i64) -> Time {
@@ -126,6 +127,40 @@ pub fn binding(binding: Binding) -> api::RoleBinding {
         object_version: 1,
         user,
         team,
+    }
+}
+
+pub fn team(view: iam::teams::View) -> api::Team {
+    let team = view.team;
+    api::Team {
+        identity: team.id,
+        name: team.name,
+        slug: team.slug,
+        description: team.description,
+        labels: team.labels,
+        annotations: team.annotations,
+        created_at: time(team.created_at),
+        updated_at: time(team.updated_at),
+        members: view.members.into_iter().map(team_member).collect(),
+    }
+}
+
+pub fn team_member(member: TeamMember) -> api::TeamMember {
+    api::TeamMember {
+        identity: member.user.subject.clone(),
+        role: member.role.word().to_owned(),
+        user: user(&member.user),
+        created_at: time(member.created_at),
+        updated_at: time(member.created_at),
+    }
+}
+
+pub fn member(member: Member) -> api::Member {
+    api::Member {
+        identity: member.id,
+        created_at: time(member.created_at),
+        user: user(&member.user),
+        role: member.role.word().to_owned(),
     }
 }
 

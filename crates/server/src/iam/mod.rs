@@ -1,9 +1,13 @@
 //! Operations on identities: what a caller may see of itself, and the regions everyone sees.
 
+pub mod members;
 pub mod roles;
+pub mod teams;
 pub mod tokens;
 
 use std::sync::Arc;
+
+use coffer_api::Map;
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -11,6 +15,25 @@ use crate::gate::{self, Ask, Subject};
 use crate::model::action::Action;
 use crate::model::caller::{Call, Caller, Principal};
 use crate::model::identity::{Membership, Region, User};
+
+/// What a list is narrowed to (contract, section 1.7); empty means any.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub identity: String,
+    pub name: String,
+    pub slug: String,
+    pub labels: Map,
+}
+
+impl Filter {
+    fn matches(&self, [identity, name, slug]: [&str; 3], labels: &Map) -> bool {
+        let is = |wanted: &str, own: &str| wanted.is_empty() || wanted == own;
+        is(&self.identity, identity)
+            && is(&self.name, name)
+            && is(&self.slug, slug)
+            && self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
 
 /// The organisations that the calling user belongs to.
 pub async fn list_memberships(app: &Arc<App>, call: &Call) -> Result<(User, Vec<Membership>)> {

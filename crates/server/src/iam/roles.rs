@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use coffer_api::{CreateBindingRequest, CreateRoleRequest, CreateRuleRequest, Map};
+use coffer_api::{CreateBindingRequest, CreateRoleRequest, CreateRuleRequest};
 
+use super::Filter;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Ask, Scope, Subject};
@@ -23,25 +24,6 @@ pub struct View {
     pub contents: Option<(Vec<Rule>, Vec<Binding>)>,
 }
 
-/// What a list of roles is narrowed to; empty means any.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    pub identity: String,
-    pub name: String,
-    pub slug: String,
-    pub labels: Map,
-}
-
-impl Filter {
-    fn matches(&self, role: &Role) -> bool {
-        let is = |wanted: &str, own: &str| wanted.is_empty() || wanted == own;
-        is(&self.identity, &role.id)
-            && is(&self.name, &role.name)
-            && is(&self.slug, &role.slug)
-            && self.labels.iter().all(|(key, value)| role.labels.get(key) == Some(value))
-    }
-}
-
 fn on(action: Action, role: String) -> Ask {
     Ask { action, region: None, subject: Subject::Role(role) }
 }
@@ -54,7 +36,9 @@ pub async fn list(app: &Arc<App>, call: &Call, filter: Result<Filter>) -> Result
         let may =
             |role: &Role| allows(&scope.caller.grants, Action::ListRoles, Target::One(&role.id));
         let roles = tx.list_roles().await?.into_iter();
-        let shown = roles.filter(|role| filter.matches(role) && may(role));
+        let shown = roles.filter(|role| {
+            filter.matches([&role.id, &role.name, &role.slug], &role.labels) && may(role)
+        });
         Ok(shown.map(|role| View { role, contents: None }).collect())
     })
     .await
@@ -242,14 +226,14 @@ async fn find_holder(tx: &mut Tx, body: &CreateBindingRequest) -> Result<(&'stat
 }
 
 /// SECURITY: nobody gives away what they do not hold themselves (contract, section 14, 35).
-fn check_held(scope: &Scope, rules: &[Rule]) -> Result<()> {
+pub(super) fn check_held(scope: &Scope, rules: &[Rule]) -> Result<()> {
     match rules.iter().all(|rule| rule.is_held(&scope.caller.grants)) {
         true => Ok(()),
         false => Err(Error::invalid("", "this would grant more than you hold yourself")),
     }
 }
 
-async fn rules_of(tx: &mut Tx, role: &Role) -> Result<Vec<Rule>> {
+pub(super) async fn rules_of(tx: &mut Tx, role: &Role) -> Result<Vec<Rule>> {
     match role.system {
         true => Ok(system_rules(&role.slug, &role.id)),
         false => tx.list_rules(&role.id).await,
@@ -267,6 +251,6 @@ async fn view(tx: &mut Tx, scope: &Scope) -> Result<View> {
     Ok(View { role, contents: Some(contents) })
 }
 
-fn too_many(what: &str, most: usize) -> Error {
+pub(super) fn too_many(what: &str, most: usize) -> Error {
     Error::invalid("", format!("there are {most} {what} already, the most there may be"))
 }

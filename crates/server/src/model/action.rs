@@ -102,10 +102,12 @@ pub enum Resource {
     Organisation,
     Caller,
     Role,
+    Team,
+    Membership,
 }
 
 impl Resource {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Secret,
         Self::KmsKey,
         Self::AuditLog,
@@ -113,6 +115,8 @@ impl Resource {
         Self::Organisation,
         Self::Caller,
         Self::Role,
+        Self::Team,
+        Self::Membership,
     ];
 
     pub fn from_name(name: &str) -> Option<Self> {
@@ -129,6 +133,8 @@ impl Resource {
             Self::Organisation => "organisation",
             Self::Caller => "caller",
             Self::Role => "iam_role",
+            Self::Team => "team",
+            Self::Membership => "membership",
         }
     }
 }
@@ -250,6 +256,16 @@ actions! {
     ListBindings    "iam.binding.list"        Role     Holders(&[Read]),             NONE, Denied, Ok;
     CreateBinding   "iam.binding.create"      Role     Holders(&[Update]),           NONE, Denied, Created;
     DeleteBinding   "iam.binding.delete"      Role     Holders(&[Update]),           NONE, Denied, Done;
+    ListTeams       "iam.team.list"           Team     Holders(&[List]),             NONE, Denied, Ok;
+    CreateTeam      "iam.team.create"         Team     Holders(&[Create]),           NONE, Denied, Created;
+    ReadTeam        "iam.team.get"            Team     Holders(&[Read]),             NONE, Denied, Ok;
+    UpdateTeam      "iam.team.update"         Team     Holders(&[Update]),           NONE, Denied, Ok;
+    DeleteTeam      "iam.team.delete"         Team     Holders(&[Delete]),           NONE, Denied, Done;
+    AddTeamMember   "iam.team-member.create"  Team     Holders(&[Update]),           NONE, Denied, Created;
+    DropTeamMember  "iam.team-member.delete"  Team     Holders(&[Update]),           NONE, Denied, Done;
+    ListMembers     "iam.membership.list"     Membership Holders(&[List]),           NONE, Denied, Ok;
+    UpdateMember    "iam.membership.update"   Membership Holders(&[Update]),         NONE, Denied, Ok;
+    DeleteMember    "iam.membership.delete"   Membership Holders(&[Delete]),         NONE, Denied, Done;
 
     ReadMe          "me.get"                  Caller   Authenticated,                NONE, Denied, Ok;
     ListMemberships "me.memberships.list"     Caller   Authenticated,                NONE, Denied, Ok;
@@ -290,6 +306,9 @@ impl Action {
                 | Self::ListRoles
                 | Self::ReadRole
                 | Self::ListBindings
+                | Self::ListTeams
+                | Self::ReadTeam
+                | Self::ListMembers
                 | Self::ReadMe
                 | Self::ListMemberships
                 | Self::ListTokens

@@ -14,3 +14,4 @@ pub mod role;
 pub mod roles;
 pub mod scopes;
 pub mod secret;
+pub mod team;

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::caller::Team;
 use crate::model::identity::{MemberRole, Membership, Organisation, Project, Region, User};
 use crate::model::roles;
+use crate::model::team::Member;
 use Value::{Int, Text};
 
 impl Tx {
@@ -146,6 +147,31 @@ impl Tx {
         .await
     }
 
+    /// A membership by its identity.
+    pub async fn find_member(&mut self, id: &str) -> Result<Option<Member>> {
+        let organisation = self.organisation();
+        self.row(sql::FIND_MEMBER, &[Text(&organisation), Text(id)], read_member).await
+    }
+
+    /// All members, in the order of their identities.
+    pub async fn list_members(&mut self) -> Result<Vec<Member>> {
+        let organisation = self.organisation();
+        self.rows(sql::LIST_MEMBERS, &[Text(&organisation)], read_member).await
+    }
+
+    pub async fn set_member_role(&mut self, id: &str, role: MemberRole) -> Result<()> {
+        self.identities_changed();
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(id), Text(role.word())];
+        self.change_one(sql::SET_MEMBER_ROLE, &values).await
+    }
+
+    pub async fn count_owners(&mut self) -> Result<i64> {
+        let organisation = self.organisation();
+        let count = self.row(sql::COUNT_OWNERS, &[Text(&organisation)], |row| row.int()).await?;
+        Ok(count.unwrap_or_default())
+    }
+
     /// The subject of the organisation's first owner.
     pub async fn find_owner(&mut self) -> Result<Option<String>> {
         let organisation = self.organisation();
@@ -162,23 +188,6 @@ impl Tx {
             })
         })
         .await
-    }
-
-    pub async fn insert_team(
-        &mut self,
-        (id, slug, name): (&str, &str, &str),
-        now: i64,
-    ) -> Result<()> {
-        let organisation = self.organisation();
-        let values = [Text(&organisation), Text(id), Text(slug), Text(name), Int(now)];
-        self.change_one(sql::INSERT_TEAM, &values).await
-    }
-
-    pub async fn insert_team_member(&mut self, team: &str, subject: &str, now: i64) -> Result<()> {
-        self.identities_changed();
-        let organisation = self.organisation();
-        let values = [Text(&organisation), Text(team), Text(subject), Int(now)];
-        self.change_one(sql::INSERT_TEAM_MEMBER, &values).await
     }
 
     pub async fn list_teams_of(&mut self, subject: &str) -> Result<Vec<Team>> {
@@ -204,6 +213,15 @@ fn read_organisation(row: &Columns<'_>) -> Result<Organisation> {
         created_at: row.int()?,
         updated_at: row.int()?,
         object_version: row.int()?,
+    })
+}
+
+fn read_member(row: &Columns<'_>) -> Result<Member> {
+    Ok(Member {
+        id: row.text()?,
+        role: row.word(MemberRole::from_word)?,
+        created_at: row.int()?,
+        user: read_user(row)?,
     })
 }
 

@@ -10,6 +10,7 @@ mod roles;
 mod root_keys;
 mod secrets;
 pub mod sql;
+mod teams;
 mod tokens;
 mod tx;
 

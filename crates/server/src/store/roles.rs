@@ -8,7 +8,6 @@ use super::identity::read_user;
 use super::tx::{Columns, from_json, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
-use crate::model::caller::Team;
 use crate::model::decide::Grant;
 use crate::model::role::{Binding, Holder, Role, Rule};
 use crate::model::roles;
@@ -197,13 +196,10 @@ impl Tx {
         self.execute(sql::DELETE_BINDINGS, &values).await.map(|_| ())
     }
 
-    /// Finds by identity or slug.
-    pub async fn find_team(&mut self, reference: &str) -> Result<Option<Team>> {
+    /// The roles that a team holds.
+    pub async fn list_roles_of_team(&mut self, team: &str) -> Result<Vec<Role>> {
         let organisation = self.organisation();
-        self.row(sql::FIND_TEAM, &[Text(&organisation), Text(reference)], |row| {
-            Ok(Team { id: row.text()?, slug: row.text()? })
-        })
-        .await
+        self.rows(sql::LIST_ROLES_OF_TEAM, &[Text(&organisation), Text(team)], read_role).await
     }
 
     /// What the roles bound to a user, directly or by team, grant.

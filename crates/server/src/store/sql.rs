@@ -32,6 +32,18 @@ macro_rules! organisation_columns {
     };
 }
 
+macro_rules! team_columns {
+    () => {
+        "t.team_id, t.slug, t.name, t.description, t.labels, t.annotations, t.created_at, t.updated_at"
+    };
+}
+
+macro_rules! member_columns {
+    () => {
+        "m.member_id, m.role, m.created_at, u.subject, u.name, u.email, u.created_at"
+    };
+}
+
 macro_rules! role_columns {
     () => {
         "r.role_id, r.slug, r.name, r.description, r.labels, r.annotations, r.system, r.created_at,
@@ -85,16 +97,41 @@ statements! {
     INSERT_MEMBER = "INSERT INTO members (organisation_id, member_id, subject, role, created_at)
         VALUES ($1, $2, $3, $4, $5)";
     DELETE_MEMBER = "DELETE FROM members WHERE organisation_id = $1 AND subject = $2";
+    FIND_MEMBER = concat!("SELECT ", member_columns!(), " FROM members m
+        JOIN users u ON u.subject = m.subject WHERE m.organisation_id = $1 AND m.member_id = $2");
+    LIST_MEMBERS = concat!("SELECT ", member_columns!(), " FROM members m
+        JOIN users u ON u.subject = m.subject WHERE m.organisation_id = $1 ORDER BY m.member_id");
+    SET_MEMBER_ROLE = "UPDATE members SET role = $3 WHERE organisation_id = $1 AND member_id = $2";
+    COUNT_OWNERS = "SELECT COUNT(*) FROM members WHERE organisation_id = $1 AND role = 'OWNER'";
     FIND_MEMBER_ROLE = "SELECT role FROM members WHERE organisation_id = $1 AND subject = $2";
     FIND_OWNER = "SELECT subject FROM members WHERE organisation_id = $1 AND role = 'OWNER'
         ORDER BY member_id LIMIT 1";
     LIST_MEMBERSHIPS = concat!("SELECT m.member_id, m.role, m.created_at, ", organisation_columns!(),
         " FROM members m JOIN organisations o ON o.organisation_id = m.organisation_id
         WHERE m.subject = $1 ORDER BY m.organisation_id");
-    INSERT_TEAM = "INSERT INTO teams (organisation_id, team_id, slug, name, created_at)
-        VALUES ($1, $2, $3, $4, $5)";
-    INSERT_TEAM_MEMBER = "INSERT INTO team_members (organisation_id, team_id, subject, created_at)
-        VALUES ($1, $2, $3, $4)";
+    INSERT_TEAM = "INSERT INTO teams (organisation_id, team_id, slug, name, description, labels,
+        annotations, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+        ON CONFLICT DO NOTHING";
+    FIND_TEAM = concat!("SELECT ", team_columns!(), " FROM teams t WHERE t.organisation_id = $1
+        AND (t.team_id = $2 OR t.slug = $2) ORDER BY t.team_id = $2 DESC LIMIT 1");
+    LIST_TEAMS = concat!("SELECT ", team_columns!(), " FROM teams t WHERE t.organisation_id = $1
+        ORDER BY t.team_id");
+    SET_TEAM = "UPDATE teams SET name = $3, description = $4, labels = $5, annotations = $6,
+        updated_at = $7 WHERE organisation_id = $1 AND team_id = $2";
+    DELETE_TEAM = "DELETE FROM teams WHERE organisation_id = $1 AND team_id = $2";
+    INSERT_TEAM_MEMBER = "INSERT INTO team_members (organisation_id, team_id, subject, role, created_at)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (organisation_id, team_id, subject) DO UPDATE SET role = $4";
+    LIST_TEAM_MEMBERS = "SELECT m.team_id, m.role, m.created_at, u.subject, u.name, u.email, u.created_at
+        FROM team_members m JOIN users u ON u.subject = m.subject
+        WHERE m.organisation_id = $1 AND ($2 = '' OR m.team_id = $2) ORDER BY m.team_id, m.subject";
+    DELETE_TEAM_MEMBERS = "DELETE FROM team_members WHERE organisation_id = $1 AND team_id = $2";
+    DELETE_MEMBER_OF_TEAM = "DELETE FROM team_members
+        WHERE organisation_id = $1 AND team_id = $2 AND subject = $3";
+    LIST_ROLES_OF_TEAM = concat!("SELECT ", role_columns!(), " FROM role_bindings b
+        JOIN roles r ON r.organisation_id = $1 AND r.role_id = b.role_id
+        WHERE b.organisation_id = $1 AND b.principal_kind = 'team' AND b.principal_id = $2
+        ORDER BY r.role_id");
     DELETE_TEAM_MEMBER = "DELETE FROM team_members WHERE organisation_id = $1 AND subject = $2";
     LIST_TEAMS_OF = "SELECT t.team_id, t.slug FROM team_members m
         JOIN teams t ON t.organisation_id = m.organisation_id AND t.team_id = m.team_id
@@ -134,8 +171,6 @@ statements! {
     DELETE_BINDINGS_OF_ROLE = "DELETE FROM role_bindings WHERE organisation_id = $1 AND role_id = $2";
     DELETE_BINDINGS = "DELETE FROM role_bindings
         WHERE organisation_id = $1 AND principal_kind = $2 AND principal_id = $3";
-    FIND_TEAM = "SELECT team_id, slug FROM teams WHERE organisation_id = $1
-        AND (team_id = $2 OR slug = $2) ORDER BY team_id = $2 DESC LIMIT 1";
     /// The rules of every role bound to a user, directly or by team, with the scopes of the binding; a system
     /// role has none here.
     LIST_RULES_OF = "SELECT r.slug, r.system, bound.scopes, u.resources, u.resource_identities,

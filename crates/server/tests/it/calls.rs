@@ -27,6 +27,8 @@ pub struct Target {
     pub owner: String,
     /// A role with a rule and a binding.
     pub role: [String; 3],
+    /// A team with somebody in it, and the somebody's membership.
+    pub team: [String; 3],
 }
 
 const LIST: &str = "/v1/secrets/{region}/secrets";
@@ -34,6 +36,7 @@ const TAIL: (&str, &str) = ("ANY", "/v1/secrets/{region}/secret{*tail}");
 const QUERY: (&str, &str) = ("ANY", "/v1/secrets/{region}/secret");
 const ROLES: &str = "/v1/iam/roles";
 const ROLE: &str = "/v1/iam/roles/{role}";
+const TEAM: &str = "/v1/teams/{team}";
 const TOKENS: &str = "/v1/me/personal-access-tokens";
 const KEYS: &str = "/v1/kms/{region}/keys";
 const KEY: &str = "/v1/kms/{region}/keys/{key}";
@@ -255,6 +258,52 @@ pub fn calls() -> Vec<Call> {
             "/v1/iam/roles/ROLE/bindings/BINDING",
             none,
         ),
+        call("iam.team.list", "GET", ("GET", "/v1/teams"), "/v1/teams", none),
+        call(
+            "iam.team.create",
+            "POST",
+            ("POST", "/v1/teams"),
+            "/v1/teams",
+            |target| json!({"name": format!("{} made", target.team[0])}),
+        ),
+        call("iam.team.get", "GET", ("GET", TEAM), "/v1/teams/TEAM", none),
+        call(
+            "iam.team.update",
+            "PUT",
+            ("PUT", TEAM),
+            "/v1/teams/TEAM",
+            |_| json!({"description": "d"}),
+        ),
+        call("iam.team.delete", "DELETE", ("DELETE", TEAM), "/v1/teams/TEAM", none),
+        call(
+            "iam.team-member.create",
+            "POST",
+            ("POST", "/v1/teams/{team}/members"),
+            "/v1/teams/TEAM/members",
+            |target| json!({"userIdentity": target.owner, "role": "ADMIN"}),
+        ),
+        call(
+            "iam.team-member.delete",
+            "DELETE",
+            ("DELETE", "/v1/teams/{team}/members/{member}"),
+            "/v1/teams/TEAM/members/SOMEBODY",
+            none,
+        ),
+        call("iam.membership.list", "GET", ("GET", "/v1/memberships"), "/v1/memberships", none),
+        call(
+            "iam.membership.update",
+            "PUT",
+            ("PUT", "/v1/memberships/{membership}"),
+            "/v1/memberships/MEMBERSHIP",
+            |_| json!({"role": "MEMBER"}),
+        ),
+        call(
+            "iam.membership.delete",
+            "DELETE",
+            ("DELETE", "/v1/memberships/{membership}"),
+            "/v1/memberships/MEMBERSHIP",
+            none,
+        ),
         call("me.get", "GET", ("GET", "/v1/me"), "/v1/me", none),
         call("iam.token.list", "GET", ("GET", TOKENS), TOKENS, none),
         call("iam.token.create", "POST", ("POST", TOKENS), TOKENS, |_| json!({"name": "x"})),
@@ -311,6 +360,18 @@ pub async fn target(world: &World, action: &str, by: &Person) -> Target {
         let binding = json!({"userIdentity": world.owner.subject});
         let binding = made(world, &format!("{url}/bindings"), binding).await;
         target.role = [role, rule, binding];
+    }
+    if action.starts_with("iam.team") || action.starts_with("iam.m") {
+        let somebody = world.person().await.subject;
+        let name = format!("{} team", world.fresh_id(""));
+        let team = made(world, "/v1/teams", json!({"name": name})).await;
+        let member = json!({"userIdentity": somebody});
+        made(world, &format!("/v1/teams/{team}/members"), member).await;
+        let members = world.get(&world.owner, "/v1/memberships").expect(200).await.body;
+        let mut members = members.as_array().unwrap().iter();
+        let membership = members.find(|member| member["user"]["subject"] == *somebody).unwrap();
+        let membership = membership["identity"].as_str().unwrap().to_owned();
+        target.team = [team, somebody, membership];
     }
     target
 }
@@ -377,7 +438,10 @@ impl Call {
         let url = self.url.replace("PATH", &target.path).replace("KEY", &target.key);
         let [role, rule, binding] = &target.role;
         let url = url.replace("TOKEN", &target.token).replace("ROLE", role);
-        url.replace("RULE", rule).replace("BINDING", binding)
+        let url = url.replace("RULE", rule).replace("BINDING", binding);
+        let [team, somebody, membership] = &target.team;
+        let url = url.replace("TEAM", team).replace("SOMEBODY", somebody);
+        url.replace("MEMBERSHIP", membership)
     }
 
     pub async fn send(&self, call: Asking<'_>, target: &Target) -> Answer {

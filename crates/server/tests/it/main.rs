@@ -49,6 +49,7 @@ mod root_keys;
 mod scopes;
 mod seals;
 mod statements;
+mod teams;
 mod tidy;
 mod tokens;
 mod values;

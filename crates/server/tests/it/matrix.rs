@@ -121,6 +121,16 @@ async fn every_role_by_every_action() {
     iam.binding.list          ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.binding.create        ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.binding.delete        ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team.list             ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team.create           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team.get              ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team.update           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team.delete           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team-member.create    ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team-member.delete    ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.membership.list       ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.membership.update     ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.membership.delete     ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     me.get                    ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     iam.token.list            ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     iam.token.create          ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
@@ -165,6 +175,8 @@ fn is_documented(description: &Json, call: &Call, status: u16) -> bool {
     let path = path.replace("nl-01", "{region}").replace("PATH", "/{path}").replace("KEY", "{key}");
     let path = path.replace("TOKEN", "{token}").replace("ROLE", "{role}");
     let path = path.replace("RULE", "{rule}").replace("BINDING", "{binding}");
+    let path = path.replace("MEMBERSHIP", "{membership}").replace("TEAM", "{team}");
+    let path = path.replace("SOMEBODY", "{member}");
     let method = call.method.to_lowercase();
     let operation = &description["paths"][path][method];
     operation["responses"].get(status.to_string()).is_some()
@@ -281,6 +293,16 @@ async fn every_route_refuses_outsiders_and_records_it() {
     GET    /v1/iam/roles/ROLE/bindings                             401     403 404    403   200
     POST   /v1/iam/roles/ROLE/bindings                             401     403 404    403   201
     DELETE /v1/iam/roles/ROLE/bindings/BINDING                     401     403 404    403   204
+    GET    /v1/teams                                               401     403 200    403   200
+    POST   /v1/teams                                               401     403 201    403   201
+    GET    /v1/teams/TEAM                                          401     403 404    403   200
+    PUT    /v1/teams/TEAM                                          401     403 404    403   200
+    DELETE /v1/teams/TEAM                                          401     403 404    403   204
+    POST   /v1/teams/TEAM/members                                  401     403 404    403   201
+    DELETE /v1/teams/TEAM/members/SOMEBODY                         401     403 404    403   204
+    GET    /v1/memberships                                         401     403 200    403   200
+    PUT    /v1/memberships/MEMBERSHIP                              401     403 404    403   200
+    DELETE /v1/memberships/MEMBERSHIP                              401     403 404    403   204
     GET    /v1/me                                                  401     200 200    200   200
     GET    /v1/me/personal-access-tokens                           401     200 200    200   200
     POST   /v1/me/personal-access-tokens                           401     201 201    201   201

@@ -1,5 +1,6 @@
 //! What each rule of an access policy lets pass (contract, 2.7, 14.9, 14.10, 14.18).
 
+use coffer_server::model::team::TeamRole;
 use serde_json::json;
 
 use crate::policies::{X, ip, set, time, try_both, world_with_x};
@@ -178,8 +179,8 @@ async fn statements_name_actions_and_principals() {
     let (team, member, now) = ("team-1", ann.subject.clone(), NOON);
     world
         .write(&world.acme.id, async move |tx| {
-            tx.insert_team((team, "platform", "Platform"), now).await?;
-            tx.insert_team_member(team, &member, now).await
+            tx.insert_team(&crate::world::team(team, "platform", now)).await?;
+            tx.insert_team_member(team, &member, TeamRole::default(), now).await
         })
         .await;
     let of_ann = format!("user:{}", ann.subject);

@@ -2,7 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::world::{Person, World, base64};
+use coffer_server::model::team::TeamRole;
+
+use crate::world::{Person, World, base64, team};
 
 const ROLES: &str = "/v1/iam/roles";
 
@@ -138,8 +140,8 @@ async fn a_team_holds_a_role_for_its_members() {
     let member = person.subject.clone();
     world
         .write(&world.acme.id, async move |tx| {
-            tx.insert_team(("team-1", "platform", "Platform"), 0).await?;
-            tx.insert_team_member("team-1", &member, 0).await
+            tx.insert_team(&team("team-1", "platform", 0)).await?;
+            tx.insert_team_member("team-1", &member, TeamRole::default(), 0).await
         })
         .await;
     let url = role(&world, &world.owner, "readers").await;

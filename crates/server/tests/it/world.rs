@@ -16,6 +16,7 @@ use coffer_server::keyring::Keyring;
 use coffer_server::model::identity::{MemberRole, User};
 use coffer_server::model::role::Rule;
 use coffer_server::model::scopes::Scopes;
+use coffer_server::model::team::Team;
 use coffer_server::platform;
 use coffer_server::store::{NewBinding, NewRole, NewToken, Store, Tx};
 use http_body_util::BodyExt;
@@ -490,4 +491,18 @@ pub fn fresh_root() -> String {
 fn keyring(roots: &[&str]) -> Keyring {
     let mut keys = roots.iter().map(|root| RootKey::parse(root).unwrap());
     Keyring::new(keys.next().unwrap(), keys.collect())
+}
+
+/// A team with nothing but its names.
+pub fn team(id: &str, slug: &str, now: i64) -> Team {
+    Team {
+        id: id.to_owned(),
+        slug: slug.to_owned(),
+        name: slug.to_owned(),
+        description: String::new(),
+        labels: coffer_api::Map::new(),
+        annotations: coffer_api::Map::new(),
+        created_at: now,
+        updated_at: now,
+    }
 }
