@@ -95,7 +95,7 @@ pub async fn add_member(
 ) -> Reply {
     let body = read_body(&app, request).await.parse::<CreateTeamMemberRequest>();
     let added = teams::add_member(&app, &call, team, body).await;
-    reply::of(Action::AddTeamMember, added, wire::team_member)
+    reply::of(Action::AddTeamMember, added, |member| wire::team_member(&member))
 }
 
 /// Take somebody out of a team

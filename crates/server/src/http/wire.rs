@@ -141,11 +141,11 @@ pub fn team(view: iam::teams::View) -> api::Team {
         annotations: team.annotations,
         created_at: time(team.created_at),
         updated_at: time(team.updated_at),
-        members: view.members.into_iter().map(team_member).collect(),
+        members: view.members.iter().map(team_member).collect(),
     }
 }
 
-pub fn team_member(member: TeamMember) -> api::TeamMember {
+pub fn team_member(member: &TeamMember) -> api::TeamMember {
     api::TeamMember {
         identity: member.user.subject.clone(),
         role: member.role.word().to_owned(),
