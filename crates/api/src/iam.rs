@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{Array, ArrayBuilder, Object};
+use utoipa::openapi::schema::{Array, ArrayBuilder, Object, SchemaType, Type};
 
 use crate::secret::text;
 use crate::{AppUser, Map, Time};
@@ -134,18 +134,21 @@ pub struct RoleBinding {
     pub user: Option<AppUser>,
     /// The team whose members hold the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub team: Option<BoundTeam>,
+    pub team: Option<Holder>,
+    /// The service account that holds the role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<Holder>,
 }
 
-/// A team that holds a role.
+/// A team or service account that holds a role.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct BoundTeam {
-    /// Of the team.
+pub struct Holder {
+    /// Of the holder.
     pub identity: String,
-    /// Of the team.
+    /// Of the holder.
     pub name: String,
-    /// Of the team.
+    /// Of the holder.
     pub slug: String,
     /// When it was made.
     pub created_at: Time,
@@ -298,20 +301,22 @@ pub struct UpdateMemberRequest {
     pub role: String,
 }
 
-fn words_schema(least: usize, item: Object) -> Array {
-    ArrayBuilder::new().items(item).min_items(Some(least)).max_items(Some(64)).build()
+fn words_schema(item: Object) -> Array {
+    ArrayBuilder::new().items(item).min_items(Some(1)).max_items(Some(64)).build()
 }
 
 fn resources_schema() -> Array {
     let names = ["*", "secret", "kms_key", "audit_log", "iam_role", "project", "iam_policy"];
-    words_schema(1, text(32).enum_values(Some(names)).build())
+    words_schema(text(32).enum_values(Some(names)).build())
 }
 
 fn permissions_schema() -> Array {
     let words = ["*", "create", "read", "update", "delete", "list", "getSecretValue", "encrypt"];
-    words_schema(1, text(32).enum_values(Some(words)).build())
+    words_schema(text(32).enum_values(Some(words)).build())
 }
 
 fn identities_schema() -> Array {
-    words_schema(0, text(128).min_length(Some(1)).build())
+    let item = text(128).min_length(Some(1)).build();
+    let types = SchemaType::Array(vec![Type::Array, Type::Null]);
+    ArrayBuilder::new().schema_type(types).items(item).max_items(Some(64)).build()
 }

@@ -18,6 +18,7 @@ mod path;
 mod region;
 mod secret;
 mod secret_text;
+mod service_account;
 mod time;
 mod unique_json;
 
@@ -25,9 +26,9 @@ pub use access_policy::{AccessPolicy, Condition, Hours, Statement};
 pub use audit::{AuditContext, AuditEntry, AuditPage};
 pub use error_body::ErrorBody;
 pub use iam::{
-    BoundTeam, CreateBindingRequest, CreateRoleRequest, CreateRuleRequest, CreateTeamMemberRequest,
-    CreateTeamRequest, Member, Role, RoleBinding, RoleRule, Team, TeamMember, UpdateMemberRequest,
-    UpdateTeamRequest,
+    CreateBindingRequest, CreateRoleRequest, CreateRuleRequest, CreateTeamMemberRequest,
+    CreateTeamRequest, Holder, Member, Role, RoleBinding, RoleRule, Team, TeamMember,
+    UpdateMemberRequest, UpdateTeamRequest,
 };
 pub use identity::{is_identity, slug_of};
 pub use kms::{
@@ -50,6 +51,10 @@ pub use secret::{
     SetPolicyRequest, UpdateSecretRequest, Versions,
 };
 pub use secret_text::{KeyValues, SecretText};
+pub use service_account::{
+    AccessCredential, CreateAccessCredentialRequest, CreateServiceAccountRequest,
+    CreatedAccessCredential, ServiceAccount, UpdateServiceAccountRequest,
+};
 pub use time::Time;
 
 /// A map of labels or annotations.

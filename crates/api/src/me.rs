@@ -12,6 +12,9 @@ pub struct Me {
     /// The user, where the caller is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<AppUser>,
+    /// The service account, where the caller is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_identity: Option<String>,
     /// The organisation, where the call names one that the caller belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organisation: Option<Organisation>,

@@ -281,7 +281,7 @@ pub(crate) fn annotations_schema() -> Object {
 
 fn map_schema(value_length_max: usize) -> Object {
     ObjectBuilder::new()
-        .schema_type(SchemaType::Type(Type::Object))
+        .schema_type(SchemaType::Array(vec![Type::Object, Type::Null]))
         .property_names(Some(text(128).min_length(Some(1)).build()))
         .additional_properties(Some(AdditionalProperties::RefOr(
             text(value_length_max).build().into(),

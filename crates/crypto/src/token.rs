@@ -1,4 +1,4 @@
-//! Personal access tokens: `tc_pat_` and 40 random base62 characters (contract, section 14, 39).
+//! Personal access tokens, `tc_pat_` and 40 random base62 characters, and access keys (contract, section 14, 39).
 
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
@@ -15,11 +15,32 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// salt nor stretching would add anything.
 pub type TokenHash = [u8; 32];
 
+/// What an access key begins with, and its secret.
+pub const ACCESS_KEY_PREFIX: &str = "tc_ak_";
+/// See [`ACCESS_KEY_PREFIX`].
+pub const ACCESS_SECRET_PREFIX: &str = "tc_sk_";
+
 /// A fresh personal access token.
 pub fn mint_pat() -> Result<Zeroizing<String>, Refused> {
-    let mut token = Zeroizing::new(String::with_capacity(PAT_BYTES));
-    token.push_str(PAT_PREFIX);
-    while token.len() < PAT_BYTES {
+    mint(PAT_PREFIX, PAT_BYTES)
+}
+
+/// A fresh access key, which is a name, with its secret, which has 238 random bits like a token.
+pub fn mint_access_key() -> Result<(String, Zeroizing<String>), Refused> {
+    let key = mint(ACCESS_KEY_PREFIX, 26)?;
+    Ok((key.as_str().to_owned(), mint(ACCESS_SECRET_PREFIX, 46)?))
+}
+
+/// The hash under which an access key is looked up: with its secret, so that neither is of use alone.
+pub fn hash_access_key(key: &str, secret: &str) -> TokenHash {
+    hash(&Zeroizing::new([key, ":", secret].concat()))
+}
+
+/// `prefix` and random base62 characters, `bytes` in all.
+fn mint(prefix: &str, bytes: usize) -> Result<Zeroizing<String>, Refused> {
+    let mut token = Zeroizing::new(String::with_capacity(bytes));
+    token.push_str(prefix);
+    while token.len() < bytes {
         // Six bits a draw; the two draws of 64 that name no character are thrown away, so none is favoured.
         let [byte] = random::array::<1>()?;
         if let Some(character) = BASE62.get(usize::from(byte & 63)) {
@@ -49,6 +70,14 @@ mod tests {
         assert_eq!(random.len(), 40);
         assert!(random.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         assert_ne!(*token, *mint_pat().unwrap());
+    }
+
+    #[test]
+    fn an_access_key_has_its_form() {
+        let (key, secret) = mint_access_key().unwrap();
+        assert!(key.starts_with("tc_ak_") && key.len() == 26);
+        assert!(secret.starts_with("tc_sk_") && secret.len() == 46);
+        assert_eq!(hash_access_key(&key, &secret), hash(&format!("{key}:{}", *secret)));
     }
 
     #[test]

@@ -123,32 +123,50 @@ impl Directory {
     reason = "a caller is made from what the store says of a token"
 )]
 async fn load_caller(tx: &mut Tx, token: &TokenHash, organisation: &str) -> Result<Option<Caller>> {
-    let Some(token) = tx.find_token(token).await? else {
-        return Ok(None);
-    };
-    let credential = Credential {
-        id: token.id,
-        kind: "personal_access_token",
-        scopes: token.scopes,
-        expires_at: token.expires_at,
-    };
-    let principal = Principal::User { subject: token.subject.clone() };
-    let mut standing = if organisation.is_empty() { Standing::Unnamed } else { Standing::Stranger };
-    let (mut teams, mut grants) = (Vec::new(), Vec::new());
     let named = match organisation.is_empty() {
         true => None,
         false => tx.find_organisation(organisation).await?,
     };
-    if let Some(organisation) = named {
-        tx.enter(&organisation.id);
-        if let Some(role) = tx.find_member_role(&token.subject).await? {
-            teams = tx.list_teams_of(&token.subject).await?;
-            grants = tx.list_grants_of(&token.subject).await?;
-            if role == MemberRole::Owner {
-                grants.splice(0..0, roles::owner_grants());
+    let elsewhere = || match organisation.is_empty() {
+        true => Standing::Unnamed,
+        false => Standing::Stranger,
+    };
+    if let Some(token) = tx.find_token(token).await? {
+        let credential = Credential {
+            id: token.id,
+            kind: "personal_access_token",
+            scopes: token.scopes,
+            expires_at: token.expires_at,
+        };
+        let subject = token.subject;
+        let (mut standing, mut teams, mut grants) = (elsewhere(), Vec::new(), Vec::new());
+        if let Some(organisation) = named {
+            tx.enter(&organisation.id);
+            if let Some(role) = tx.find_member_role(&subject).await? {
+                teams = tx.list_teams_of(&subject).await?;
+                grants = tx.list_grants_of(("user", &subject)).await?;
+                if role == MemberRole::Owner {
+                    grants.splice(0..0, roles::owner_grants());
+                }
+                standing = Standing::Member(Box::new(organisation));
             }
-            standing = Standing::Member(Box::new(organisation));
         }
+        let principal = Principal::User { subject };
+        return Ok(Some(Caller::new(principal, credential, standing, teams, grants)));
     }
-    Ok(Some(Caller::new(principal, credential, standing, teams, grants)))
+    let Some(found) = tx.find_credential(token).await? else { return Ok(None) };
+    let credential = Credential {
+        id: found.id,
+        kind: "access_credential",
+        scopes: found.scopes,
+        expires_at: found.expires_at,
+    };
+    let (mut standing, mut grants) = (elsewhere(), Vec::new());
+    if let Some(organisation) = named.filter(|named| named.id == found.organisation) {
+        tx.enter(&organisation.id);
+        grants = tx.list_grants_of(("service_account", &found.account)).await?;
+        standing = Standing::Member(Box::new(organisation));
+    }
+    let principal = Principal::ServiceAccount { id: found.account, slug: found.slug };
+    Ok(Some(Caller::new(principal, credential, standing, Vec::new(), grants)))
 }

@@ -51,6 +51,8 @@ pub enum Subject {
     Role(String),
     /// A team by identity or slug.
     Team(String),
+    /// A service account by identity or slug.
+    ServiceAccount(String),
 }
 
 /// Where an admitted call may work. Operations take tenant and subject from here, never from the request.
@@ -246,19 +248,10 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
             scope.key = Some(Arc::new(key));
             Some(id)
         }
-        Subject::Role(reference) => {
-            // SECURITY: whoever may do this to no role learns of none.
+        named @ (Subject::Role(_) | Subject::Team(_) | Subject::ServiceAccount(_)) => {
+            // SECURITY: whoever may do this to none of a kind learns of none.
             decide(&caller, ask.action, None)?;
-            let find = async move |tx: &mut Tx| tx.find_role(&reference).await;
-            let role = inspect_within(app, &scope.organisation, find).await?;
-            Some(role.ok_or(Error::not_found("role"))?.id)
-        }
-        Subject::Team(reference) => {
-            // SECURITY: as for roles.
-            decide(&caller, ask.action, None)?;
-            let find = async move |tx: &mut Tx| tx.find_team(&reference).await;
-            let team = inspect_within(app, &scope.organisation, find).await?;
-            Some(team.ok_or(Error::not_found("team"))?.id)
+            Some(find_named(app, &scope, named).await?)
         }
     };
     if let Some(subject) = &subject {
@@ -305,6 +298,26 @@ async fn find_key(app: &App, scope: &Scope, reference: String) -> Result<Key> {
     let read = async move |tx: &mut Tx| tx.find_key(&region, &project, &reference).await;
     let key = inspect_within(app, &scope.organisation, read).await?;
     key.ok_or(Error::not_found("key"))
+}
+
+/// The identity of a role, team or service account.
+async fn find_named(app: &App, scope: &Scope, named: Subject) -> Result<String> {
+    let find = async move |tx: &mut Tx| {
+        Ok(match &named {
+            Subject::Role(reference) => tx.find_role(reference).await?.map(|role| role.id),
+            Subject::Team(reference) => tx.find_team(reference).await?.map(|team| team.id),
+            Subject::ServiceAccount(reference) => {
+                tx.find_service_account(reference).await?.map(|account| account.id)
+            }
+            _ => None,
+        }
+        .ok_or(Error::not_found(match &named {
+            Subject::Role(_) => "role",
+            Subject::Team(_) => "team",
+            _ => "service account",
+        })))
+    };
+    inspect_within(app, &scope.organisation, find).await?
 }
 
 fn feature_off(feature: Feature, asked_for: Resource) -> Error {

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use coffer_crypto::token::{self, TokenHash};
+use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -55,19 +57,30 @@ pub async fn authenticate(app: &App, arrival: Arrival, claims: Claims<'_>) -> Re
     Err(gate::refuse(app, &arrival, failure).await)
 }
 
-/// The hash of the one personal access token that is shown, as `Bearer` or `Token`.
+/// The hash of the one credential that is shown: a personal access token as `Bearer` or `Token`, or an access key
+/// with its secret as `Basic` (contract, section 14, 38).
 fn hash_of(authorization: &[&str]) -> Result<TokenHash> {
     let refuse = |cause| Error::Unauthenticated { cause };
     let [header] = authorization else {
         return Err(refuse("not exactly one Authorization header"));
     };
     let (scheme, text) = header.split_once(' ').ok_or(refuse("malformed Authorization header"))?;
-    if !scheme.eq_ignore_ascii_case("bearer") && !scheme.eq_ignore_ascii_case("token") {
-        return Err(refuse("unsupported authentication scheme"));
-    }
     let text = text.trim();
-    match text.len() <= TOKEN_BYTES_MAX && text.starts_with(token::PAT_PREFIX) {
-        true => Ok(token::hash(text)),
-        false => Err(refuse("not a personal access token")),
+    if text.len() > TOKEN_BYTES_MAX {
+        return Err(refuse("credential too long"));
     }
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" | "token" if text.starts_with(token::PAT_PREFIX) => Ok(token::hash(text)),
+        "bearer" | "token" => Err(refuse("not a personal access token")),
+        "basic" => hash_of_basic(text).ok_or(refuse("not an access key with its secret")),
+        _ => Err(refuse("unsupported authentication scheme")),
+    }
+}
+
+fn hash_of_basic(text: &str) -> Option<TokenHash> {
+    let decoded = Zeroizing::new(STANDARD.decode(text).ok()?);
+    let (key, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    let is_ours = key.starts_with(token::ACCESS_KEY_PREFIX)
+        && secret.starts_with(token::ACCESS_SECRET_PREFIX);
+    is_ours.then(|| token::hash_access_key(key, secret))
 }

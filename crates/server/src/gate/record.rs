@@ -34,6 +34,7 @@ impl Record {
                 Subject::Key(name)
                 | Subject::Role(name)
                 | Subject::Team(name)
+                | Subject::ServiceAccount(name)
                 | Subject::New(name)
                 | Subject::Within(name) => name.clone(),
                 Subject::None | Subject::Secret(Err(_)) => String::new(),

@@ -87,16 +87,17 @@ fn read_query(params: &Params) -> Result<Query> {
 
 fn show(found: Found, page: i64, limit: i64) -> AuditPage {
     let entry = |event: Event| {
-        let subject = match &event.principal {
-            Some(Principal::User { subject }) => Some(subject.clone()),
-            Some(Principal::System { .. }) | None => None,
+        let (subject, account) = match &event.principal {
+            Some(Principal::User { subject }) => (Some(subject.clone()), None),
+            Some(Principal::ServiceAccount { id, .. }) => (None, Some(id.clone())),
+            Some(Principal::System { .. }) | None => (None, None),
         };
         AuditEntry {
             created_at: wire::time(event.at),
             event_id: event.id.clone(),
             user: subject.as_ref().and_then(|subject| found.users.get(subject)).map(wire::user),
             user_identity: subject,
-            service_account_identity: None,
+            service_account_identity: account,
             organization_identity: event.organisation.clone(),
             organization: Some(wire::organisation(&found.organisation)),
             action: event.action.rule().name.to_owned(),

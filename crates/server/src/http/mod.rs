@@ -16,6 +16,7 @@ pub mod reply;
 mod secret_url;
 mod secrets;
 pub mod server;
+mod service_accounts;
 mod teams;
 mod wire;
 
@@ -113,6 +114,15 @@ routes! {
     GET    "/v1/memberships"                               => teams::list_members;
     PUT    "/v1/memberships/{membership}"                  => teams::update_member;
     DELETE "/v1/memberships/{membership}"                  => teams::delete_member;
+
+    GET    "/v1/service-accounts"                          => service_accounts::list;
+    POST   "/v1/service-accounts"                          => service_accounts::create;
+    GET    "/v1/service-accounts/{account}"                => service_accounts::read;
+    PUT    "/v1/service-accounts/{account}"                => service_accounts::update;
+    DELETE "/v1/service-accounts/{account}"                => service_accounts::delete;
+    GET    "/v1/service-accounts/{account}/access-credentials" => service_accounts::list_credentials;
+    POST   "/v1/service-accounts/{account}/access-credentials" => service_accounts::create_credential;
+    DELETE "/v1/service-accounts/{account}/access-credentials/{credential}" => service_accounts::delete_credential;
 
     GET    "/v1/audit"                                     => audit::search;
 }

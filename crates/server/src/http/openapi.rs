@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use utoipa::OpenApi;
 
 use super::reply::{self, Reply};
-use super::{audit, health, iam, kms, me, regions, secrets, teams};
+use super::{audit, health, iam, kms, me, regions, secrets, service_accounts, teams};
 use crate::error::Outcome;
 
 #[derive(OpenApi)]
@@ -78,6 +78,14 @@ use crate::error::Outcome;
         teams::list_members,
         teams::update_member,
         teams::delete_member,
+        service_accounts::list,
+        service_accounts::create,
+        service_accounts::read,
+        service_accounts::update,
+        service_accounts::delete,
+        service_accounts::list_credentials,
+        service_accounts::create_credential,
+        service_accounts::delete_credential,
         audit::search,
     ),
     components(schemas(coffer_api::ErrorBody))
@@ -97,7 +105,9 @@ pub async fn document() -> Reply {
 pub fn describe() -> Json {
     let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
     document["components"]["securitySchemes"] = json!({
-        "token": {"type": "http", "scheme": "bearer", "description": "A personal access token (`tc_pat_…`)"}
+        "token": {"type": "http", "scheme": "bearer", "description": "A personal access token (`tc_pat_…`)"},
+        "accessKey": {"type": "http", "scheme": "basic", "description": "An access key of a service account \
+            (`tc_ak_…`) with its secret (`tc_sk_…`)"}
     });
     complete_schemas(&mut document["components"]["schemas"]);
     let Some(paths) = document["paths"].as_object_mut() else {
@@ -133,8 +143,15 @@ fn complete_schemas(schemas: &mut Json) {
 }
 
 /// Below these every call names an organisation.
-const ORGANISATIONS: [&str; 6] =
-    ["/v1/secrets", "/v1/kms", "/v1/iam", "/v1/teams", "/v1/memberships", "/v1/audit"];
+const ORGANISATIONS: [&str; 7] = [
+    "/v1/secrets",
+    "/v1/kms",
+    "/v1/iam",
+    "/v1/teams",
+    "/v1/memberships",
+    "/v1/service-accounts",
+    "/v1/audit",
+];
 
 fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
     let open = !path.starts_with("/v1/");
@@ -158,7 +175,7 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
             responses.entry(status.to_string()).or_insert_with(|| refusal(status));
         }
     }
-    operation.insert("security".into(), json!([{"token": []}]));
+    operation.insert("security".into(), json!([{"token": []}, {"accessKey": []}]));
     let id = format!("{method}{}", path.replace(['/', '{', '}'], "_"));
     operation.insert("operationId".into(), Json::from(id));
 }
@@ -184,7 +201,9 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
     place("binding", "Identity of the binding", reference.clone());
     place("team", "Identity or slug of the team", reference.clone());
     place("member", "Identity of the member: the user's subject", reference.clone());
-    place("membership", "Identity of the membership", reference);
+    place("membership", "Identity of the membership", reference.clone());
+    place("account", "Identity or slug of the service account", reference.clone());
+    place("credential", "Identity of the credential", reference);
     place(
         "path",
         "The secret's path without its first slash. The other slashes may stand as `%2F`.",

@@ -5,13 +5,14 @@ use coffer_api::Time;
 
 use crate::iam;
 use crate::kms;
-use crate::model::caller::{Caller, Standing};
+use crate::model::caller::{Caller, Principal, Standing};
 use crate::model::decide::Grant;
 use crate::model::event::Event;
 use crate::model::identity::{Organisation, PersonalToken, Region, User};
 use crate::model::key::Key;
-use crate::model::role::{Binding, Holder, Rule};
+use crate::model::role::{Binding, Holder, Named, Rule};
 use crate::model::secret::Version;
+use crate::model::service_account::{AccessCredential, ServiceAccount};
 use crate::model::team::{Member, TeamMember};
 use crate::secrets;
 
@@ -70,6 +71,10 @@ pub fn me(user: Option<&User>, caller: &Caller) -> api::Me {
             Standing::Member(found) => Some(organisation(found)),
             Standing::Stranger | Standing::Unnamed => None,
         },
+        service_account_identity: match &caller.principal {
+            Principal::ServiceAccount { id, .. } => Some(id.clone()),
+            Principal::User { .. } | Principal::System { .. } => None,
+        },
         credential_identity: caller.credential.id.clone(),
         scopes: caller.credential.scopes.words().to_vec(),
         permissions: caller.grants.iter().map(permission).collect(),
@@ -107,12 +112,16 @@ pub fn rule(rule: Rule) -> api::RoleRule {
 }
 
 pub fn binding(binding: Binding) -> api::RoleBinding {
-    let (user, team) = match binding.holder {
-        Holder::User(user) => (Some(self::user(&user)), None),
-        Holder::Team { id, slug, name, created_at } => {
-            let created_at = time(created_at);
-            (None, Some(api::BoundTeam { identity: id, name, slug, created_at }))
-        }
+    let named = |named: Named| api::Holder {
+        identity: named.id,
+        name: named.name,
+        slug: named.slug,
+        created_at: time(named.created_at),
+    };
+    let (user, team, service_account) = match binding.holder {
+        Holder::User(user) => (Some(self::user(&user)), None, None),
+        Holder::Team(team) => (None, Some(named(team)), None),
+        Holder::ServiceAccount(account) => (None, None, Some(named(account))),
     };
     api::RoleBinding {
         identity: binding.id,
@@ -127,6 +136,7 @@ pub fn binding(binding: Binding) -> api::RoleBinding {
         object_version: 1,
         user,
         team,
+        service_account,
     }
 }
 
@@ -161,6 +171,34 @@ pub fn member(member: Member) -> api::Member {
         created_at: time(member.created_at),
         user: user(&member.user),
         role: member.role.word().to_owned(),
+    }
+}
+
+pub fn service_account(account: ServiceAccount) -> api::ServiceAccount {
+    api::ServiceAccount {
+        identity: account.id,
+        name: account.name,
+        slug: account.slug,
+        description: account.description,
+        labels: account.labels,
+        annotations: account.annotations,
+        created_at: time(account.created_at),
+        updated_at: time(account.updated_at),
+        object_version: account.object_version,
+        created_by: account.created_by,
+    }
+}
+
+pub fn credential(credential: AccessCredential) -> api::AccessCredential {
+    api::AccessCredential {
+        identity: credential.id,
+        access_key: credential.access_key,
+        name: credential.name,
+        description: credential.description,
+        scopes: credential.scopes.words().to_vec(),
+        created_at: time(credential.created_at),
+        expires_at: credential.expires_at.map(time),
+        last_used_at: credential.last_used_at.map(time),
     }
 }
 

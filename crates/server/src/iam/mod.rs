@@ -2,6 +2,7 @@
 
 pub mod members;
 pub mod roles;
+pub mod service_accounts;
 pub mod teams;
 pub mod tokens;
 
@@ -54,7 +55,7 @@ pub async fn read_me(app: &Arc<App>, call: &Call) -> Result<(Option<User>, Arc<C
     gate::read(app, call, ask, async move |tx, scope| {
         let user = match &scope.caller.principal {
             Principal::User { subject } => tx.find_user(subject).await?,
-            Principal::System { .. } => None,
+            Principal::ServiceAccount { .. } | Principal::System { .. } => None,
         };
         Ok((user, scope.caller.clone()))
     })

@@ -217,7 +217,10 @@ async fn find_holder(tx: &mut Tx, body: &CreateBindingRequest) -> Result<(&'stat
             let team = tx.find_team(&team).await?.ok_or(Error::not_found("team"))?;
             Ok(("team", team.id))
         }
-        (None, None, Some(_)) => Err(Error::not_found("service account")),
+        (None, None, Some(account)) => {
+            let account = tx.find_service_account(&account).await?;
+            Ok(("service_account", account.ok_or(Error::not_found("service account"))?.id))
+        }
         _ => Err(Error::invalid(
             "",
             "exactly one of `userIdentity`, `teamIdentity` and `serviceAccountIdentity` is needed",
@@ -233,7 +236,19 @@ pub(super) fn check_held(scope: &Scope, rules: &[Rule]) -> Result<()> {
     }
 }
 
-pub(super) async fn rules_of(tx: &mut Tx, role: &Role) -> Result<Vec<Rule>> {
+/// SECURITY: whoever comes to act for a principal holds its roles.
+pub(super) async fn check_roles_held(
+    tx: &mut Tx,
+    scope: &Scope,
+    principal: (&str, &str),
+) -> Result<()> {
+    for role in tx.list_roles_of(principal).await? {
+        check_held(scope, &rules_of(tx, &role).await?)?;
+    }
+    Ok(())
+}
+
+async fn rules_of(tx: &mut Tx, role: &Role) -> Result<Vec<Rule>> {
     match role.system {
         true => Ok(system_rules(&role.slug, &role.id)),
         false => tx.list_rules(&role.id).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use coffer_api::{CreateTeamMemberRequest, CreateTeamRequest, UpdateTeamRequest};
 
 use super::Filter;
-use super::roles::{check_held, rules_of, too_many};
+use super::roles::{check_roles_held, too_many};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Ask, Scope, Subject};
@@ -135,9 +135,7 @@ pub async fn add_member(
         let subject = &body.user_identity;
         tx.find_member_role(subject).await?.ok_or(Error::not_found("user"))?;
         let team = read_team(tx, scope).await?;
-        for held in tx.list_roles_of_team(&team.id).await? {
-            check_held(scope, &rules_of(tx, &held).await?)?;
-        }
+        check_roles_held(tx, scope, ("team", &team.id)).await?;
         if tx.list_team_members(&team.id).await?.len() >= limits::TEAM_MEMBERS_MAX {
             return Err(too_many("members", limits::TEAM_MEMBERS_MAX));
         }

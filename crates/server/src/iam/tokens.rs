@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coffer_api::CreateTokenRequest;
+use coffer_api::{CreateTokenRequest, Time};
 use coffer_crypto::token;
 use zeroize::Zeroizing;
 
@@ -63,25 +63,37 @@ pub async fn create(
     Ok((made, text))
 }
 
-/// SECURITY: a token makes none that can do more or lives longer than itself.
-fn new_token(
+/// Scopes and end of a new credential.
+///
+/// SECURITY: a credential makes none that can do more or lives longer than itself.
+pub(super) fn check_bounds(
     scope: &Scope,
-    id: &str,
-    body: &CreateTokenRequest,
+    scopes: &Option<Vec<String>>,
+    expires_at: Option<Time>,
     now: i64,
-) -> Result<PersonalToken> {
+) -> Result<(Scopes, Option<i64>)> {
     let own = &scope.caller.credential;
-    let scopes = Scopes::parse(body.scopes.as_deref().unwrap_or_default())?;
+    let scopes = Scopes::parse(scopes.as_deref().unwrap_or_default())?;
     if !own.scopes.cover(&scopes) {
         return Err(Error::invalid("scopes", "go beyond those of the credential that asks"));
     }
-    let expires_at = body.expires_at.map(coffer_api::Time::as_micros);
+    let expires_at = expires_at.map(Time::as_micros);
     if expires_at.is_some_and(|at| at <= now) {
         return Err(Error::invalid("expiresAt", "has passed"));
     }
     if own.expires_at.is_some_and(|own| expires_at.is_none_or(|at| at > own)) {
         return Err(Error::invalid("expiresAt", "is later than that of the credential that asks"));
     }
+    Ok((scopes, expires_at))
+}
+
+fn new_token(
+    scope: &Scope,
+    id: &str,
+    body: &CreateTokenRequest,
+    now: i64,
+) -> Result<PersonalToken> {
+    let (scopes, expires_at) = check_bounds(scope, &body.scopes, body.expires_at, now)?;
     Ok(PersonalToken {
         id: id.to_owned(),
         name: check_name(&body.name)?,
@@ -104,6 +116,8 @@ pub async fn delete(app: &Arc<App>, call: &Call, id: String) -> Result<()> {
 fn own_subject(scope: &Scope) -> Result<&str> {
     match &scope.caller.principal {
         Principal::User { subject } => Ok(subject),
-        Principal::System { .. } => Err(Error::denied("only users have personal access tokens")),
+        Principal::ServiceAccount { .. } | Principal::System { .. } => {
+            Err(Error::denied("only users have personal access tokens"))
+        }
     }
 }

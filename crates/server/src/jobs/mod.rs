@@ -96,7 +96,10 @@ pub async fn flush_last_use(app: &App) -> Result<()> {
     let rows = waiting.clone();
     gate::keep_house(app, "", async move |tx| {
         for (token, at) in rows.iter() {
-            tx.touch_token(token, *at).await?;
+            match token.starts_with("pat-") {
+                true => tx.touch_token(token, *at).await?,
+                false => tx.touch_credential(token, *at).await?,
+            }
         }
         Ok(())
     })

@@ -42,7 +42,8 @@ enum PolicyPrincipal {
     Everyone,
     User(String),
     Team(String),
-    ServiceAccount,
+    /// Identity or slug.
+    ServiceAccount(String),
 }
 
 /// What a policy looks at.
@@ -157,6 +158,9 @@ impl Statement {
         self.principals.iter().any(|principal| match (principal, circumstances.principal) {
             (PolicyPrincipal::Everyone, _) => true,
             (PolicyPrincipal::User(wanted), Principal::User { subject }) => wanted == subject,
+            (PolicyPrincipal::ServiceAccount(wanted), Principal::ServiceAccount { id, slug }) => {
+                wanted == id || wanted == slug
+            }
             (PolicyPrincipal::Team(wanted), _) => {
                 circumstances.teams.iter().any(|team| team.id == *wanted || team.slug == *wanted)
             }
@@ -279,7 +283,7 @@ fn compile_principal(place: &str, text: &str) -> Result<PolicyPrincipal> {
         Some(("team", team)) if !team.is_empty() => Ok(PolicyPrincipal::Team(team.to_owned())),
         // No caller is a service account yet, so naming one matches nobody: it allows and denies no one.
         Some(("serviceAccount", account)) if !account.is_empty() => {
-            Ok(PolicyPrincipal::ServiceAccount)
+            Ok(PolicyPrincipal::ServiceAccount(account.to_owned()))
         }
         _ => Err(invalid(
             place,

@@ -104,10 +104,11 @@ pub enum Resource {
     Role,
     Team,
     Membership,
+    ServiceAccount,
 }
 
 impl Resource {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Secret,
         Self::KmsKey,
         Self::AuditLog,
@@ -117,6 +118,7 @@ impl Resource {
         Self::Role,
         Self::Team,
         Self::Membership,
+        Self::ServiceAccount,
     ];
 
     pub fn from_name(name: &str) -> Option<Self> {
@@ -135,6 +137,7 @@ impl Resource {
             Self::Role => "iam_role",
             Self::Team => "team",
             Self::Membership => "membership",
+            Self::ServiceAccount => "service_account",
         }
     }
 }
@@ -267,6 +270,15 @@ actions! {
     UpdateMember    "iam.membership.update"   Membership Holders(&[Update]),         NONE, Denied, Ok;
     DeleteMember    "iam.membership.delete"   Membership Holders(&[Delete]),         NONE, Denied, Done;
 
+    ListAccounts    "iam.service-account.list"   ServiceAccount Holders(&[List]),    NONE, Denied, Ok;
+    CreateAccount   "iam.service-account.create" ServiceAccount Holders(&[Create]),  NONE, Denied, Created;
+    ReadAccount     "iam.service-account.get"    ServiceAccount Holders(&[Read]),    NONE, Denied, Ok;
+    UpdateAccount   "iam.service-account.update" ServiceAccount Holders(&[Update]),  NONE, Denied, Ok;
+    DeleteAccount   "iam.service-account.delete" ServiceAccount Holders(&[Delete]),  NONE, Denied, Done;
+    ListCredentials "iam.access-credential.list" ServiceAccount Holders(&[Read]),    NONE, Denied, Ok;
+    CreateCredential "iam.access-credential.create" ServiceAccount Holders(&[Update]), NONE, Denied, Created;
+    DeleteCredential "iam.access-credential.delete" ServiceAccount Holders(&[Update]), NONE, Denied, Done;
+
     ReadMe          "me.get"                  Caller   Authenticated,                NONE, Denied, Ok;
     ListMemberships "me.memberships.list"     Caller   Authenticated,                NONE, Denied, Ok;
     ListTokens      "iam.token.list"          Caller   Authenticated,                NONE, Denied, Ok;
@@ -309,6 +321,9 @@ impl Action {
                 | Self::ListTeams
                 | Self::ReadTeam
                 | Self::ListMembers
+                | Self::ListAccounts
+                | Self::ReadAccount
+                | Self::ListCredentials
                 | Self::ReadMe
                 | Self::ListMemberships
                 | Self::ListTokens

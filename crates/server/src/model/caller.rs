@@ -14,6 +14,7 @@ use crate::error::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
     User { subject: String },
+    ServiceAccount { id: String, slug: String },
     System { reason: &'static str },
 }
 

@@ -14,4 +14,5 @@ pub mod role;
 pub mod roles;
 pub mod scopes;
 pub mod secret;
+pub mod service_account;
 pub mod team;

@@ -60,7 +60,17 @@ pub struct Binding {
 #[derive(Debug, Clone)]
 pub enum Holder {
     User(User),
-    Team { id: String, slug: String, name: String, created_at: i64 },
+    Team(Named),
+    ServiceAccount(Named),
+}
+
+/// A holder as a binding shows it.
+#[derive(Debug, Clone)]
+pub struct Named {
+    pub id: String,
+    pub slug: String,
+    pub name: String,
+    pub created_at: i64,
 }
 
 /// Types of resources that a rule may name beside ours: those of other products of the API.

@@ -16,6 +16,7 @@ impl Tx {
     pub async fn append_event(&mut self, event: &Event) -> Result<()> {
         let (kind, principal) = match &event.principal {
             Some(Principal::User { subject }) => ("user", subject.as_str()),
+            Some(Principal::ServiceAccount { id, .. }) => ("service_account", id.as_str()),
             Some(Principal::System { reason }) => ("system", *reason),
             None => ("", ""),
         };
@@ -101,6 +102,7 @@ fn read_event(row: &Columns<'_>, organisation: &str) -> Result<Event> {
     let principal = match kind.as_str() {
         "" => None,
         "user" => Some(Principal::User { subject: principal }),
+        "service_account" => Some(Principal::ServiceAccount { id: principal, slug: String::new() }),
         "system" => Some(Principal::System { reason: "system" }),
         other => return Err(Error::corrupt(format!("unknown principal kind `{other}`"))),
     };

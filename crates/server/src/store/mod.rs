@@ -9,6 +9,7 @@ mod kms;
 mod roles;
 mod root_keys;
 mod secrets;
+mod service_accounts;
 pub mod sql;
 mod teams;
 mod tokens;

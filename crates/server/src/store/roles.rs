@@ -9,7 +9,7 @@ use super::tx::{Columns, from_json, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::decide::Grant;
-use crate::model::role::{Binding, Holder, Role, Rule};
+use crate::model::role::{Binding, Holder, Named, Role, Rule};
 use crate::model::roles;
 use crate::model::scopes::Scopes;
 use Value::{Int, Text};
@@ -39,7 +39,7 @@ impl<'a> NewRole<'a> {
 pub struct NewBinding<'a> {
     pub id: &'a str,
     pub role: &'a str,
-    /// `user` or `team`, and its identity.
+    /// `user`, `team` or `service_account`, and its identity.
     pub holder: (&'a str, &'a str),
     pub name: &'a str,
     pub description: &'a str,
@@ -196,17 +196,18 @@ impl Tx {
         self.execute(sql::DELETE_BINDINGS, &values).await.map(|_| ())
     }
 
-    /// The roles that a team holds.
-    pub async fn list_roles_of_team(&mut self, team: &str) -> Result<Vec<Role>> {
+    /// The roles that are bound to a principal itself.
+    pub async fn list_roles_of(&mut self, (kind, principal): (&str, &str)) -> Result<Vec<Role>> {
         let organisation = self.organisation();
-        self.rows(sql::LIST_ROLES_OF_TEAM, &[Text(&organisation), Text(team)], read_role).await
+        let values = [Text(&organisation), Text(kind), Text(principal)];
+        self.rows(sql::LIST_ROLES_OF, &values, read_role).await
     }
 
-    /// What the roles bound to a user, directly or by team, grant.
-    pub async fn list_grants_of(&mut self, subject: &str) -> Result<Vec<Grant>> {
+    /// What the roles bound to a principal grant; a user's also by team.
+    pub async fn list_grants_of(&mut self, (kind, principal): (&str, &str)) -> Result<Vec<Grant>> {
         let organisation = self.organisation();
         let grants = self
-            .rows(sql::LIST_RULES_OF, &[Text(&organisation), Text(subject)], |row| {
+            .rows(sql::LIST_RULES_OF, &[Text(&organisation), Text(principal), Text(kind)], |row| {
                 let (slug, system) = (row.text()?, row.flag()?);
                 let scopes = Scopes::stored(row.json()?);
                 let within = |grant| Grant { scopes: scopes.clone(), ..grant };
@@ -248,14 +249,16 @@ fn read_binding(row: &Columns<'_>) -> Result<Binding> {
     let (id, name, description) = (row.text()?, row.text()?, row.text()?);
     let (labels, annotations) = (row.json()?, row.json()?);
     let (scopes, created_at) = (Scopes::stored(row.json()?), row.int()?);
-    let holder = match row.skip_null(4)? {
-        false => Holder::User(read_user(row)?),
-        true => Holder::Team {
-            id: row.text()?,
-            slug: row.text()?,
-            name: row.text()?,
-            created_at: row.int()?,
-        },
+    let holder = if !row.skip_null(4)? {
+        Holder::User(read_user(row)?)
+    } else if !row.skip_null(4)? {
+        Holder::Team(read_named(row)?)
+    } else {
+        Holder::ServiceAccount(read_named(row)?)
     };
     Ok(Binding { id, name, description, labels, annotations, scopes, created_at, holder })
+}
+
+fn read_named(row: &Columns<'_>) -> Result<Named> {
+    Ok(Named { id: row.text()?, slug: row.text()?, name: row.text()?, created_at: row.int()? })
 }

@@ -44,6 +44,13 @@ macro_rules! member_columns {
     };
 }
 
+macro_rules! account_columns {
+    () => {
+        "a.account_id, a.slug, a.name, a.description, a.labels, a.annotations, a.created_by, a.created_at,
+         a.updated_at, a.object_version"
+    };
+}
+
 macro_rules! role_columns {
     () => {
         "r.role_id, r.slug, r.name, r.description, r.labels, r.annotations, r.system, r.created_at,
@@ -128,9 +135,9 @@ statements! {
     DELETE_TEAM_MEMBERS = "DELETE FROM team_members WHERE organisation_id = $1 AND team_id = $2";
     DELETE_MEMBER_OF_TEAM = "DELETE FROM team_members
         WHERE organisation_id = $1 AND team_id = $2 AND subject = $3";
-    LIST_ROLES_OF_TEAM = concat!("SELECT ", role_columns!(), " FROM role_bindings b
+    LIST_ROLES_OF = concat!("SELECT ", role_columns!(), " FROM role_bindings b
         JOIN roles r ON r.organisation_id = $1 AND r.role_id = b.role_id
-        WHERE b.organisation_id = $1 AND b.principal_kind = 'team' AND b.principal_id = $2
+        WHERE b.organisation_id = $1 AND b.principal_kind = $2 AND b.principal_id = $3
         ORDER BY r.role_id");
     DELETE_TEAM_MEMBER = "DELETE FROM team_members WHERE organisation_id = $1 AND subject = $2";
     LIST_TEAMS_OF = "SELECT t.team_id, t.slug FROM team_members m
@@ -158,30 +165,33 @@ statements! {
     INSERT_BINDING = "INSERT INTO role_bindings (organisation_id, binding_id, role_id, principal_kind,
         principal_id, name, description, labels, annotations, scopes, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    /// With the user or the team that is bound.
+    /// With the user, team or service account that is bound.
     LIST_BINDINGS = "SELECT b.binding_id, b.name, b.description, b.labels, b.annotations, b.scopes,
-        b.created_at, u.subject, u.name, u.email, u.created_at, t.team_id, t.slug, t.name, t.created_at
+        b.created_at, u.subject, u.name, u.email, u.created_at, t.team_id, t.slug, t.name, t.created_at,
+        a.account_id, a.slug, a.name, a.created_at
         FROM role_bindings b
         LEFT JOIN users u ON b.principal_kind = 'user' AND u.subject = b.principal_id
         LEFT JOIN teams t ON b.principal_kind = 'team' AND t.organisation_id = $1
             AND t.team_id = b.principal_id
+        LEFT JOIN service_accounts a ON b.principal_kind = 'service_account'
+            AND a.organisation_id = $1 AND a.account_id = b.principal_id
         WHERE b.organisation_id = $1 AND b.role_id = $2 ORDER BY b.binding_id";
     DELETE_BINDING = "DELETE FROM role_bindings
         WHERE organisation_id = $1 AND role_id = $2 AND binding_id = $3";
     DELETE_BINDINGS_OF_ROLE = "DELETE FROM role_bindings WHERE organisation_id = $1 AND role_id = $2";
     DELETE_BINDINGS = "DELETE FROM role_bindings
         WHERE organisation_id = $1 AND principal_kind = $2 AND principal_id = $3";
-    /// The rules of every role bound to a user, directly or by team, with the scopes of the binding; a system
-    /// role has none here.
+    /// The rules of every role bound to a principal of the kind $3, a user also by team, with the scopes of the
+    /// binding; a system role has none here.
     LIST_RULES_OF = "SELECT r.slug, r.system, bound.scopes, u.resources, u.resource_identities,
         u.permissions
         FROM (
             SELECT b.role_id, b.scopes FROM role_bindings b WHERE b.organisation_id = $1
-            AND b.principal_kind = 'user' AND b.principal_id = $2
+            AND b.principal_kind = $3 AND b.principal_id = $2
             UNION
             SELECT b.role_id, b.scopes FROM team_members m JOIN role_bindings b
             ON b.organisation_id = $1 AND b.principal_kind = 'team' AND b.principal_id = m.team_id
-            WHERE m.organisation_id = $1 AND m.subject = $2
+            WHERE m.organisation_id = $1 AND m.subject = $2 AND $3 = 'user'
         ) bound
         JOIN roles r ON r.organisation_id = $1 AND r.role_id = bound.role_id
         LEFT JOIN role_rules u ON u.organisation_id = $1 AND u.role_id = r.role_id
@@ -197,6 +207,35 @@ statements! {
     DELETE_TOKEN = "DELETE FROM personal_access_tokens WHERE subject = $1 AND token_id = $2";
     TOUCH_TOKEN = "UPDATE personal_access_tokens SET last_used_at = $2
         WHERE token_id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
+
+    // Service accounts.
+    INSERT_ACCOUNT = "INSERT INTO service_accounts (organisation_id, account_id, slug, name, description,
+        labels, annotations, created_by, created_at, updated_at, object_version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, 1) ON CONFLICT DO NOTHING";
+    FIND_ACCOUNT = concat!("SELECT ", account_columns!(), " FROM service_accounts a
+        WHERE a.organisation_id = $1 AND (a.account_id = $2 OR a.slug = $2)
+        ORDER BY a.account_id = $2 DESC LIMIT 1");
+    LIST_ACCOUNTS = concat!("SELECT ", account_columns!(), " FROM service_accounts a
+        WHERE a.organisation_id = $1 ORDER BY a.account_id");
+    SET_ACCOUNT = "UPDATE service_accounts SET name = $3, description = $4, labels = $5, annotations = $6,
+        updated_at = $7, object_version = object_version + 1
+        WHERE organisation_id = $1 AND account_id = $2";
+    DELETE_ACCOUNT = "DELETE FROM service_accounts WHERE organisation_id = $1 AND account_id = $2";
+    INSERT_CREDENTIAL = "INSERT INTO access_credentials (credential_hash, organisation_id, account_id,
+        credential_id, access_key, name, description, scopes, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    FIND_CREDENTIAL = "SELECT c.credential_id, c.organisation_id, c.account_id, a.slug, c.scopes,
+        c.expires_at FROM access_credentials c JOIN service_accounts a
+        ON a.organisation_id = c.organisation_id AND a.account_id = c.account_id
+        WHERE c.credential_hash = $1";
+    LIST_CREDENTIALS = "SELECT credential_id, access_key, name, description, scopes, created_at, expires_at,
+        last_used_at FROM access_credentials WHERE organisation_id = $1 AND account_id = $2
+        ORDER BY credential_id";
+    DELETE_CREDENTIAL = "DELETE FROM access_credentials
+        WHERE organisation_id = $1 AND account_id = $2 AND credential_id = $3";
+    DELETE_CREDENTIALS = "DELETE FROM access_credentials WHERE organisation_id = $1 AND account_id = $2";
+    TOUCH_CREDENTIAL = "UPDATE access_credentials SET last_used_at = $2
+        WHERE credential_id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
 
     // Keys.
     INSERT_KEY = "INSERT INTO kms_keys (organisation_id, key_id, region_id, project_id, name, slug,

@@ -29,6 +29,8 @@ pub struct Target {
     pub role: [String; 3],
     /// A team with somebody in it, and the somebody's membership.
     pub team: [String; 3],
+    /// A service account with a credential.
+    pub account: [String; 2],
 }
 
 const LIST: &str = "/v1/secrets/{region}/secrets";
@@ -36,6 +38,9 @@ const TAIL: (&str, &str) = ("ANY", "/v1/secrets/{region}/secret{*tail}");
 const QUERY: (&str, &str) = ("ANY", "/v1/secrets/{region}/secret");
 const ROLES: &str = "/v1/iam/roles";
 const ROLE: &str = "/v1/iam/roles/{role}";
+const ACCOUNTS: &str = "/v1/service-accounts";
+const ACCOUNT: &str = "/v1/service-accounts/{account}";
+const CREDENTIALS: &str = "/v1/service-accounts/{account}/access-credentials";
 const TEAM: &str = "/v1/teams/{team}";
 const TOKENS: &str = "/v1/me/personal-access-tokens";
 const KEYS: &str = "/v1/kms/{region}/keys";
@@ -304,6 +309,56 @@ pub fn calls() -> Vec<Call> {
             "/v1/memberships/MEMBERSHIP",
             none,
         ),
+        call("iam.service-account.list", "GET", ("GET", ACCOUNTS), ACCOUNTS, none),
+        call(
+            "iam.service-account.create",
+            "POST",
+            ("POST", ACCOUNTS),
+            ACCOUNTS,
+            |target| json!({"name": format!("{} made", target.account[0])}),
+        ),
+        call(
+            "iam.service-account.get",
+            "GET",
+            ("GET", ACCOUNT),
+            "/v1/service-accounts/ACCOUNT",
+            none,
+        ),
+        call(
+            "iam.service-account.update",
+            "PUT",
+            ("PUT", ACCOUNT),
+            "/v1/service-accounts/ACCOUNT",
+            |_| json!({"description": "d"}),
+        ),
+        call(
+            "iam.service-account.delete",
+            "DELETE",
+            ("DELETE", ACCOUNT),
+            "/v1/service-accounts/ACCOUNT",
+            none,
+        ),
+        call(
+            "iam.access-credential.list",
+            "GET",
+            ("GET", CREDENTIALS),
+            "/v1/service-accounts/ACCOUNT/access-credentials",
+            none,
+        ),
+        call(
+            "iam.access-credential.create",
+            "POST",
+            ("POST", CREDENTIALS),
+            "/v1/service-accounts/ACCOUNT/access-credentials",
+            |_| json!({"name": "x"}),
+        ),
+        call(
+            "iam.access-credential.delete",
+            "DELETE",
+            ("DELETE", "/v1/service-accounts/{account}/access-credentials/{credential}"),
+            "/v1/service-accounts/ACCOUNT/access-credentials/CREDENTIAL",
+            none,
+        ),
         call("me.get", "GET", ("GET", "/v1/me"), "/v1/me", none),
         call("iam.token.list", "GET", ("GET", TOKENS), TOKENS, none),
         call("iam.token.create", "POST", ("POST", TOKENS), TOKENS, |_| json!({"name": "x"})),
@@ -373,6 +428,13 @@ pub async fn target(world: &World, action: &str, by: &Person) -> Target {
         let membership = membership["identity"].as_str().unwrap().to_owned();
         target.team = [team, somebody, membership];
     }
+    if action.starts_with("iam.se") || action.starts_with("iam.a") {
+        let name = format!("{} account", world.fresh_id(""));
+        let account = made(world, "/v1/service-accounts", json!({"name": name})).await;
+        let url = format!("/v1/service-accounts/{account}/access-credentials");
+        let credential = made(world, &url, json!({"name": ""})).await;
+        target.account = [account, credential];
+    }
     target
 }
 
@@ -441,7 +503,9 @@ impl Call {
         let url = url.replace("RULE", rule).replace("BINDING", binding);
         let [team, somebody, membership] = &target.team;
         let url = url.replace("TEAM", team).replace("SOMEBODY", somebody);
-        url.replace("MEMBERSHIP", membership)
+        let [account, credential] = &target.account;
+        let url = url.replace("MEMBERSHIP", membership);
+        url.replace("ACCOUNT", account).replace("CREDENTIAL", credential)
     }
 
     pub async fn send(&self, call: Asking<'_>, target: &Target) -> Answer {

@@ -365,8 +365,9 @@ fn many_at_once_make_one_root_key() {
     assert!(operator.run(&["bootstrap", "--organisation", "a", "--owner", "o@a.invalid"]).well);
     let names = fs::read_dir(operator.file("data")).unwrap();
     let mut names: Vec<_> = names.map(|name| name.unwrap().file_name()).collect();
+    names.retain(|name| !name.to_string_lossy().starts_with("coffer.db"));
     names.sort();
-    assert_eq!(names, ["a.key", "coffer.db", "lock"]);
+    assert_eq!(names, ["a.key", "lock"]);
 }
 
 #[test]

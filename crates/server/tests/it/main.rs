@@ -48,6 +48,7 @@ mod roles;
 mod root_keys;
 mod scopes;
 mod seals;
+mod service_accounts;
 mod statements;
 mod teams;
 mod tidy;

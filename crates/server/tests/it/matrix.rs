@@ -57,7 +57,7 @@ async fn every_role_by_every_action() {
     ];
     let world = World::new().await;
     let mut people = Vec::new();
-    let mut table = format!("{:<24}", "action");
+    let mut table = format!("{:<28}", "action");
     for (short, role) in COLUMNS {
         write!(table, " {short}").unwrap();
         people.push(match role {
@@ -67,7 +67,7 @@ async fn every_role_by_every_action() {
         });
     }
     for call in calls() {
-        write!(table, "\n{:<24}", call.action).unwrap();
+        write!(table, "\n{:<28}", call.action).unwrap();
         for person in &people {
             let target = target(&world, call.action, person).await;
             let answer = call.send(world.ask(call.method, person, &call.url(&target)), &target);
@@ -77,65 +77,73 @@ async fn every_role_by_every_action() {
         table.truncate(table.trim_end().len());
     }
     insta::assert_snapshot!(table, @"
-    action                   own mem adm aud sFu sRe kFu kRe enc dec sig ver mac vmc rot exp
-    secrets.list              ✔   ✘   ✔   ✔   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    secrets.create            ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    secrets.get               ✔   ✘   ✔   ✔   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    secrets.update            ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    secrets.policy.update     ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    secrets.policy.clear      ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    secrets.putSecretValue    ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    secrets.getSecretValue    ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    secrets.version.destroy   ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    secrets.delete            ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.summary               ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
-    kms.list                  ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.create                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.get                   ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.encrypt               ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.decrypt               ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.generate-data-key     ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.rewrap                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.sign                  ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘
-    kms.verify                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘
-    kms.hmac                  ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✔   ✘   ✘   ✘
-    kms.verify-hmac           ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✔   ✘   ✘
-    kms.public-key            ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.export                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✔
-    kms.wrapping-key          ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.rotation              ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.rotate                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✔   ✘
-    kms.disable               ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.enable                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.delete                ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    kms.cancel-deletion       ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    audit.list                ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    regions.list              ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
-    regions.get               ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
-    iam.role.list             ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.role.create           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.role.get              ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.role.delete           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.rule.create           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.rule.delete           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.binding.list          ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.binding.create        ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.binding.delete        ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.team.list             ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.team.create           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.team.get              ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.team.update           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.team.delete           ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.team-member.create    ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.team-member.delete    ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.membership.list       ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.membership.update     ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    iam.membership.delete     ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
-    me.get                    ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
-    iam.token.list            ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
-    iam.token.create          ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
-    iam.token.delete          ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
-    me.memberships.list       ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    action                       own mem adm aud sFu sRe kFu kRe enc dec sig ver mac vmc rot exp
+    secrets.list                  ✔   ✘   ✔   ✔   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.create                ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.get                   ✔   ✘   ✔   ✔   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.update                ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.policy.update         ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.policy.clear          ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.putSecretValue        ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.getSecretValue        ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.version.destroy       ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.delete                ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.summary                   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    kms.list                      ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.create                    ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.get                       ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.encrypt                   ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.decrypt                   ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.generate-data-key         ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.rewrap                    ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.sign                      ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘
+    kms.verify                    ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘
+    kms.hmac                      ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✔   ✘   ✘   ✘
+    kms.verify-hmac               ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✔   ✘   ✘
+    kms.public-key                ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.export                    ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✔
+    kms.wrapping-key              ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.rotation                  ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.rotate                    ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✔   ✘
+    kms.disable                   ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.enable                    ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.delete                    ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    kms.cancel-deletion           ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    audit.list                    ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    regions.list                  ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    regions.get                   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    iam.role.list                 ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.role.create               ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.role.get                  ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.role.delete               ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.rule.create               ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.rule.delete               ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.binding.list              ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.binding.create            ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.binding.delete            ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team.list                 ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team.create               ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team.get                  ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team.update               ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team.delete               ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team-member.create        ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.team-member.delete        ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.membership.list           ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.membership.update         ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.membership.delete         ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.service-account.list      ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.service-account.create    ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.service-account.get       ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.service-account.update    ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.service-account.delete    ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.access-credential.list    ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.access-credential.create  ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.access-credential.delete  ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    me.get                        ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    iam.token.list                ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    iam.token.create              ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    iam.token.delete              ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    me.memberships.list           ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     ");
 }
 
@@ -176,7 +184,8 @@ fn is_documented(description: &Json, call: &Call, status: u16) -> bool {
     let path = path.replace("TOKEN", "{token}").replace("ROLE", "{role}");
     let path = path.replace("RULE", "{rule}").replace("BINDING", "{binding}");
     let path = path.replace("MEMBERSHIP", "{membership}").replace("TEAM", "{team}");
-    let path = path.replace("SOMEBODY", "{member}");
+    let path = path.replace("SOMEBODY", "{member}").replace("ACCOUNT", "{account}");
+    let path = path.replace("CREDENTIAL", "{credential}");
     let method = call.method.to_lowercase();
     let operation = &description["paths"][path][method];
     operation["responses"].get(status.to_string()).is_some()
@@ -303,6 +312,14 @@ async fn every_route_refuses_outsiders_and_records_it() {
     GET    /v1/memberships                                         401     403 200    403   200
     PUT    /v1/memberships/MEMBERSHIP                              401     403 404    403   200
     DELETE /v1/memberships/MEMBERSHIP                              401     403 404    403   204
+    GET    /v1/service-accounts                                    401     403 200    403   200
+    POST   /v1/service-accounts                                    401     403 201    403   201
+    GET    /v1/service-accounts/ACCOUNT                            401     403 404    403   200
+    PUT    /v1/service-accounts/ACCOUNT                            401     403 404    403   200
+    DELETE /v1/service-accounts/ACCOUNT                            401     403 404    403   204
+    GET    /v1/service-accounts/ACCOUNT/access-credentials         401     403 404    403   200
+    POST   /v1/service-accounts/ACCOUNT/access-credentials         401     403 404    403   201
+    DELETE /v1/service-accounts/ACCOUNT/access-credentials/CREDENTIAL  401     403 404    403   204
     GET    /v1/me                                                  401     200 200    200   200
     GET    /v1/me/personal-access-tokens                           401     200 200    200   200
     POST   /v1/me/personal-access-tokens                           401     201 201    201   201
