@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Runs every block of docs/getting-started.md as a reader would type it, against a fresh `cofferd dev`.
+# Runs every block of docs/getting-started.md and docs/iam.md as a reader would type it, against a fresh
+# `cofferd dev`.
 # Usage: tests/getting-started.sh COFFERD
 set -euo pipefail
 here=$(realpath "$(dirname "$0")")
-guide=$here/../docs/getting-started.md
+guides=("$here/../docs/getting-started.md" "$here/../docs/iam.md")
 # shellcheck source=tests/server.sh
 . "$here/server.sh"
 start_server "$1"
 
-# Splits the guide into blocks of `sh`: commands to block-N, expected pieces to expected-N.
+# Splits the guides into blocks of `sh`: commands to block-N, expected pieces to expected-N.
 awk '/^```sh$/ {n++; inside = 1; next} /^```$/ {inside = 0}
      inside && /^# → / {sub(/^# → /, ""); print > ("expected-" n); next}
-     inside {print > ("block-" n)}' "$guide"
+     inside {print > ("block-" n)}' "${guides[@]}"
 blocks=$(find . -name 'block-*' | wc -l)
 passed=0
 for n in $(seq "$blocks"); do
@@ -35,7 +36,8 @@ while IFS= read -r line; do
 done <pasted
 
 end_server
-for value in 'correct horse battery staple' 'tr0ub4dor-and-3' 'Y29ycmVjdCBob3JzZSBiYXR0ZXJ5' "$COFFER_TOKEN"; do
+for value in 'correct horse battery staple' 'tr0ub4dor-and-3' 'Y29ycmVjdCBob3JzZSBiYXR0ZXJ5' "$COFFER_TOKEN" \
+  "$ACCESS_SECRET"; do
   files=$(find coffer-data said log -type f ! -name dev.env)
   for file in $files; do
     if grep -qaF -- "$value" "$file"; then
