@@ -316,7 +316,7 @@ fn permissions_schema() -> Array {
 }
 
 fn identities_schema() -> Array {
-    let item = text(128).min_length(Some(1)).build();
+    let item = text(512).min_length(Some(1)).build();
     let types = SchemaType::Array(vec![Type::Array, Type::Null]);
     ArrayBuilder::new().schema_type(types).items(item).max_items(Some(64)).build()
 }

@@ -15,6 +15,8 @@ mod kms_data;
 mod me;
 mod organisation;
 mod path;
+mod policy;
+mod project;
 mod region;
 mod secret;
 mod secret_text;
@@ -44,6 +46,12 @@ pub use kms_data::{
 pub use me::{CreateTokenRequest, CreatedToken, EffectivePermission, Me, PersonalAccessToken};
 pub use organisation::{AppUser, Membership, Organisation};
 pub use path::{Directory, PATH_BYTES_MAX, PathError, SecretPath};
+pub use policy::{
+    AccessBinding, AccessBindings, CreateElevationRequest, CreatePolicyBindingRequest,
+    CreatePolicyRequest, Elevation, IamPolicy, PolicyBinding, PolicyMember, PolicyMemberBinding,
+    PolicySource, ReviewElevationRequest, UpdatePolicyBindingRequest, UpdatePolicyRequest,
+};
+pub use project::{CreateProjectRequest, ParentProject, Project, UpdateProjectRequest};
 pub use region::Region;
 pub use secret::{
     BrowseResponse, CreateSecretRequest, GenerateSecret, GetSecretValueRequest,

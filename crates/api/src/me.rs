@@ -38,6 +38,9 @@ pub struct EffectivePermission {
     pub resource_identities: Vec<String>,
     /// Words of permissions; `*` means all.
     pub permissions: Vec<String>,
+    /// Of the binding: what it grants is good for no more than these; none means no restriction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
 }
 
 /// A personal access token, never its text.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Map, SecretText, Time};
+use crate::{AppUser, Map, SecretText, Time};
 
 /// A principal that is no person.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -30,8 +30,9 @@ pub struct ServiceAccount {
     pub updated_at: Time,
     /// Grows by one with each change.
     pub object_version: i64,
-    /// Identity of whoever made it.
-    pub created_by: String,
+    /// The user who made it; absent where a service account did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<AppUser>,
 }
 
 /// A new service account, without roles and credentials.

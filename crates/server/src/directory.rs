@@ -10,7 +10,9 @@ use quick_cache::sync::Cache;
 
 use crate::error::{Error, Result};
 use crate::model::caller::{Caller, Claim, Credential, Principal, Standing};
-use crate::model::identity::{MemberRole, Project, Region};
+use crate::model::identity::{MemberRole, Region};
+use crate::model::policy::PolicyGrant;
+use crate::model::project::Project;
 use crate::model::roles;
 use crate::store::{Store, Tx};
 
@@ -22,6 +24,8 @@ pub struct Directory {
     store: Store,
     callers: Cache<(TokenHash, String), Entry<Caller>>,
     projects: Cache<(String, String), Entry<Project>>,
+    /// By organisation, project and principal.
+    policy_grants: Cache<(String, String, String), Entry<Vec<PolicyGrant>>>,
     regions: RwLock<Option<Entry<Vec<Region>>>>,
 }
 
@@ -43,18 +47,15 @@ impl Directory {
             store,
             callers: Cache::new(ENTRIES_MAX),
             projects: Cache::new(ENTRIES_MAX),
+            policy_grants: Cache::new(ENTRIES_MAX),
             regions: RwLock::new(None),
         }
     }
 
     /// The caller of a claim as things stand at `now`; unauthenticated when the token is unknown or expired.
     pub async fn read_caller(&self, claim: &Claim, now: i64) -> Result<Arc<Caller>> {
-        let refuse = |cause| Error::Unauthenticated { cause };
-        let caller = self.find_caller(claim).await?.ok_or(refuse("unknown or revoked token"))?;
-        match caller.credential.expires_at {
-            Some(expires_at) if expires_at <= now => Err(refuse("expired token")),
-            _ => Ok(caller),
-        }
+        let caller = self.find_caller(claim).await?.ok_or(unknown())?;
+        caller.check_alive(now).map(|()| caller)
     }
 
     async fn find_caller(&self, claim: &Claim) -> Result<Option<Arc<Caller>>> {
@@ -116,6 +117,36 @@ impl Directory {
         self.projects.insert(name, Entry { epoch, value: value.clone() });
         Ok(value)
     }
+
+    /// What the policies that hold in a project grant to a caller.
+    pub async fn read_policy_grants(
+        &self,
+        caller: &Caller,
+        organisation: &str,
+        project: &str,
+    ) -> Result<Arc<Vec<PolicyGrant>>> {
+        let epoch = self.store.identity_epoch();
+        let (kind, id) = caller.principal.kind_and_id();
+        let name = (organisation.to_owned(), project.to_owned(), format!("{kind}:{id}"));
+        if let Some(entry) = self.policy_grants.get(&name).filter(|entry| entry.epoch == epoch) {
+            return Ok(entry.value);
+        }
+        let (principal, of) = (caller.principal.clone(), project.to_owned());
+        let look = async move |tx: &mut Tx| tx.list_policy_grants(&principal, &of).await;
+        let value = Arc::new(self.store.read(organisation, look).await?);
+        self.policy_grants.insert(name, Entry { epoch, value: value.clone() });
+        Ok(value)
+    }
+}
+
+fn unknown() -> Error {
+    Error::Unauthenticated { cause: "unknown or revoked token" }
+}
+
+/// The caller of a claim as a transaction sees it, which is then the named organisation's.
+pub async fn reload_caller(tx: &mut Tx, claim: &Claim, now: i64) -> Result<Caller> {
+    let caller = load_caller(tx, &claim.token, &claim.organisation).await?.ok_or(unknown())?;
+    caller.check_alive(now).map(|()| caller)
 }
 
 #[expect(

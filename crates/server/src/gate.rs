@@ -8,6 +8,7 @@
 //! - **Work** that takes a while happens outside of the store's threads; the call is decided again behind it.
 //! - A refusal, a miss and a failure are recorded by the same lines. No record, no answer.
 
+mod admit;
 mod pages;
 mod record;
 
@@ -17,13 +18,13 @@ use coffer_api::SecretPath;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::model::action::{Action, Audience, Feature, Refusal, Resource};
-use crate::model::caller::{Arrival, Call, Caller, Principal, Standing};
-use crate::model::decide::{Target, allows};
-use crate::model::identity::{Organisation, Region};
+use crate::model::action::Action;
+use crate::model::caller::{Arrival, Call, Caller, Principal};
+use crate::model::identity::Region;
 use crate::model::key::Key;
 use crate::store::Tx;
 
+use admit::{admit, renew, renew_within};
 pub use pages::{Page, PageBounds, Pages, pages};
 use record::Record;
 
@@ -53,6 +54,12 @@ pub enum Subject {
     Team(String),
     /// A service account by identity or slug.
     ServiceAccount(String),
+    /// A project by identity or slug.
+    Project(String),
+    /// An IAM policy that holds in the call's project, by identity or slug.
+    Policy(String),
+    /// An access elevation of the call's project, by identity.
+    Elevation(String),
 }
 
 /// Where an admitted call may work. Operations take tenant and subject from here, never from the request.
@@ -68,6 +75,10 @@ pub struct Scope {
     pub subject: String,
     /// The key as it was when the call was admitted. It may have changed since.
     pub key: Option<Arc<Key>>,
+    /// The project whose policies count besides the organisation's roles; empty for none.
+    granting: String,
+    /// The identity epoch before which the caller was read.
+    epoch: u64,
 }
 
 /// Passes a mutation: its changes and its record commit together, or neither does.
@@ -97,21 +108,32 @@ where
     F: AsyncFn(&mut Tx, &Scope, &P) -> Result<T> + Send + 'static,
 {
     let mut record = Record::begin(app, call, &ask);
-    let (scope, prepared) = match enter(app, call, ask, &mut record, prepare).await {
+    let entered = async {
+        let scope = admit(app, call, ask, &mut record).await?;
+        let prepared = prepare(scope.clone()).await?;
+        Ok((scope, prepared))
+    };
+    let (scope, prepared) = match entered.await {
         Ok(entered) => entered,
         Err(refusal) => return record.end(app, Err(refusal), Vec::new()).await,
     };
     let organisation = scope.organisation.clone();
-    let again = record.clone();
+    let (again, action) = (record.clone(), record.action);
+    let (claim, clock) = (call.claim.clone(), app.clock.clone());
     let done = app
         .store
         .write(&organisation, async move |tx| {
-            let outcome = operate(tx, &scope, &prepared).await;
-            let notes = tx.take_notes();
+            // INVARIANT: decided on what holds when the change is made, however long it has waited for its turn.
+            let outcome = match renew(tx, &claim, &scope, action, clock.now()).await {
+                Ok(Some(renewed)) => operate(tx, &renewed, &prepared).await,
+                Ok(None) => operate(tx, &scope, &prepared).await,
+                Err(refusal) => Err(refusal),
+            };
+            let (notes, detail) = (tx.take_notes(), tx.take_detail());
             if outcome.is_err() {
                 tx.undo().await?;
             }
-            record.append(tx, &outcome, &notes).await?;
+            record.append(tx, &outcome, &notes, &detail).await?;
             Ok(outcome)
         })
         .await;
@@ -159,8 +181,14 @@ where
     R: Future<Output = Result<T>>,
 {
     let mut record = Record::begin(app, call, &ask);
-    let entered = enter(app, call, ask, &mut record, work).await;
-    record.end(app, entered.map(|(_, done)| done), Vec::new()).await
+    let done = async {
+        let scope = admit(app, call, ask, &mut record).await?;
+        let done = work(scope.clone()).await?;
+        renew_within(app, &call.claim, &scope, record.action).await?;
+        Ok(done)
+    };
+    let done = done.await;
+    record.end(app, done, Vec::new()).await
 }
 
 /// Looks something up for an admitted call, outside of its transaction.
@@ -171,171 +199,6 @@ where
 {
     let (organisation, scope) = (scope.organisation.clone(), scope.clone());
     inspect_within(app, &organisation, async move |tx| operate(tx, &scope).await).await
-}
-
-/// Admits a call and does what is to be done ahead of its end, which may take a while: decided again then.
-async fn enter<P, R: Future<Output = Result<P>>>(
-    app: &App,
-    call: &Call,
-    ask: Ask,
-    record: &mut Record,
-    prepare: impl FnOnce(Scope) -> R,
-) -> Result<(Scope, P)> {
-    let action = ask.action;
-    let mut scope = admit(app, call, ask, record).await?;
-    let prepared = prepare(scope.clone()).await?;
-    scope.caller = app.directory.read_caller(&call.claim, app.clock.now()).await?;
-    if action.rule().audience == Audience::Authenticated {
-        return Ok((scope, prepared));
-    }
-    check_features(member_of(&scope.caller)?, action)?;
-    if let Some(region) = &scope.region {
-        let region = app.directory.read_region(&region.id).await?;
-        check_kms(action, Some(&region))?;
-    }
-    let subject = Some(scope.subject.as_str()).filter(|subject| !subject.is_empty());
-    decide(&scope.caller, action, subject)?;
-    Ok((scope, prepared))
-}
-
-/// The order of checks of section 2.10, up to and including IAM. The record learns on the way what the
-/// call is about, so that a refusal names it.
-async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<Scope> {
-    let rule = ask.action.rule();
-    let mut scope = Scope {
-        // INVARIANT: decided on what holds now; a body may have taken its time since the caller was found.
-        caller: app.directory.read_caller(&call.claim, app.clock.now()).await?,
-        arrival: call.arrival.clone(),
-        organisation: String::new(),
-        region: None,
-        project: String::new(),
-        subject: String::new(),
-        key: None,
-    };
-    record.is_by(&scope.caller);
-    if let Some(flaw) = &call.flaw {
-        return Err(flaw.clone());
-    }
-    if !scope.caller.credential.scopes.allow(ask.action) {
-        return Err(Error::denied("the scopes of the credential do not allow this"));
-    }
-    if rule.audience == Audience::Authenticated {
-        return Ok(scope);
-    }
-    let caller = scope.caller.clone();
-    let organisation = member_of(&caller)?;
-    scope.organisation.clone_from(&organisation.id);
-    check_features(organisation, ask.action)?;
-    if let Some(region) = &ask.region {
-        scope.region = Some(app.directory.read_region(region).await?);
-    }
-    if let Some(project) = &call.project {
-        let project = app.directory.read_project(&organisation.id, project).await?;
-        if caller.grants.is_empty() {
-            return Err(Error::NotFound { noun: "project", cause: "no grant at all".to_owned() });
-        }
-        scope.project.clone_from(&project.id);
-        record.project.clone_from(&project.id);
-    }
-    check_kms(ask.action, scope.region.as_ref())?;
-    let subject = match ask.subject {
-        Subject::None | Subject::Within(_) => None,
-        Subject::New(id) => Some(id),
-        Subject::Secret(path) => Some(path?.as_str().to_owned()),
-        Subject::Key(reference) => {
-            let key = find_key(app, &scope, reference).await?;
-            let id = key.id.clone();
-            scope.key = Some(Arc::new(key));
-            Some(id)
-        }
-        named @ (Subject::Role(_) | Subject::Team(_) | Subject::ServiceAccount(_)) => {
-            // SECURITY: whoever may do this to none of a kind learns of none.
-            decide(&caller, ask.action, None)?;
-            Some(find_named(app, &scope, named).await?)
-        }
-    };
-    if let Some(subject) = &subject {
-        record.subject.clone_from(subject);
-    }
-    decide(&caller, ask.action, subject.as_deref())?;
-    Ok(Scope { subject: subject.unwrap_or_default(), ..scope })
-}
-
-fn member_of(caller: &Caller) -> Result<&Organisation> {
-    match &caller.standing {
-        Standing::Member(organisation) => Ok(organisation),
-        Standing::Stranger => Err(Error::denied("not a member of this organisation")),
-        Standing::Unnamed => Err(Error::invalid("", "header `X-Organisation-Identity` is missing")),
-    }
-}
-
-fn check_features(organisation: &Organisation, action: Action) -> Result<()> {
-    let rule = action.rule();
-    match rule.features.iter().find(|feature| !organisation.has(**feature)) {
-        Some(feature) => Err(feature_off(*feature, rule.resource)),
-        None => Ok(()),
-    }
-}
-
-/// Calls on keys need KMS in their region, whatever they are (contract, section 3.15).
-fn check_kms(action: Action, region: Option<&Region>) -> Result<()> {
-    match action.rule().resource == Resource::KmsKey && region.is_some_and(|region| !region.kms) {
-        true => Err(Error::kms_unavailable()),
-        false => Ok(()),
-    }
-}
-
-fn decide(caller: &Caller, action: Action, subject: Option<&str>) -> Result<()> {
-    match allows(&caller.grants, action, subject.map_or(Target::Some, Target::One)) {
-        true => Ok(()),
-        false => Err(not_granted(action, action.rule().refusal)),
-    }
-}
-
-/// The key by its identity or slug: grants name keys by identity alone.
-async fn find_key(app: &App, scope: &Scope, reference: String) -> Result<Key> {
-    let (region, project) = (scope.region_id().to_owned(), scope.project.clone());
-    let read = async move |tx: &mut Tx| tx.find_key(&region, &project, &reference).await;
-    let key = inspect_within(app, &scope.organisation, read).await?;
-    key.ok_or(Error::not_found("key"))
-}
-
-/// The identity of a role, team or service account.
-async fn find_named(app: &App, scope: &Scope, named: Subject) -> Result<String> {
-    let find = async move |tx: &mut Tx| {
-        Ok(match &named {
-            Subject::Role(reference) => tx.find_role(reference).await?.map(|role| role.id),
-            Subject::Team(reference) => tx.find_team(reference).await?.map(|team| team.id),
-            Subject::ServiceAccount(reference) => {
-                tx.find_service_account(reference).await?.map(|account| account.id)
-            }
-            _ => None,
-        }
-        .ok_or(Error::not_found(match &named {
-            Subject::Role(_) => "role",
-            Subject::Team(_) => "team",
-            _ => "service account",
-        })))
-    };
-    inspect_within(app, &scope.organisation, find).await?
-}
-
-fn feature_off(feature: Feature, asked_for: Resource) -> Error {
-    Error::denied(match feature {
-        Feature::Secrets => "Secrets Manager is not enabled for this organisation",
-        Feature::Kms if asked_for == Resource::Secret => {
-            "KMS must be enabled for this organisation before Secrets Manager can be used"
-        }
-        Feature::Kms => "KMS is not enabled for this organisation",
-    })
-}
-
-fn not_granted(action: Action, refusal: Refusal) -> Error {
-    let cause = format!("no grant for {action}");
-    match refusal {
-        Refusal::Denied => Error::Denied { message: "permission denied".to_owned(), cause },
-        Refusal::NotFound => Error::NotFound { noun: "key", cause },
-    }
 }
 
 /// Records a call that could not be authenticated, and hands the refusal on.
@@ -400,7 +263,7 @@ where
         .write(&organisation, async move |tx| {
             let done = operate(tx).await?;
             if done.is_some() {
-                record.append(tx, &Ok(()), &[]).await?;
+                record.append(tx, &Ok(()), &[], "").await?;
             }
             Ok(done)
         })

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
 
-use super::{Ask, Scope, read};
+use super::{Ask, Scope, read, renew_within};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::action::Action;
 use crate::model::caller::{Call, Claim};
-use crate::model::decide::{Target, allows};
 use crate::store::Tx;
 
 /// A page of a list, and where the next one begins.
@@ -121,10 +120,9 @@ impl<T: Send + 'static> Pages<T> {
     pub async fn next(&mut self) -> Result<Option<Page<T>>> {
         let Some(page) = self.at_hand.take() else { return Ok(None) };
         if let Some(from) = page.next.clone() {
-            let now = self.app.clock.now();
-            self.scope.caller = self.app.directory.read_caller(&self.claim, now).await?;
-            if !allows(&self.scope.caller.grants, self.action, Target::Some) {
-                return Err(Error::denied("permission was taken away"));
+            let renewed = renew_within(&self.app, &self.claim, &self.scope, self.action).await?;
+            if let Some(renewed) = renewed {
+                self.scope = renewed;
             }
             let (read_page, scope) = (self.read_page.clone(), self.scope.clone());
             let organisation = self.scope.organisation.clone();

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::action::Action;
 use crate::model::caller::{Arrival, Call, Caller, Principal, Standing};
 use crate::model::event::Event;
-use crate::store::Tx;
+use crate::store::{Note, Tx};
 
 /// A record that waits for its outcome.
 #[derive(Clone)]
@@ -35,6 +35,9 @@ impl Record {
                 | Subject::Role(name)
                 | Subject::Team(name)
                 | Subject::ServiceAccount(name)
+                | Subject::Project(name)
+                | Subject::Policy(name)
+                | Subject::Elevation(name)
                 | Subject::New(name)
                 | Subject::Within(name) => name.clone(),
                 Subject::None | Subject::Secret(Err(_)) => String::new(),
@@ -56,16 +59,26 @@ impl Record {
         };
     }
 
-    /// Writes the record, and one for each noted action of a success.
+    /// Writes the record, with what was done, and one for each noted action of a success.
     pub(super) async fn append<T>(
         &self,
         tx: &mut Tx,
         outcome: &Result<T>,
-        notes: &[(Action, String)],
+        notes: &[Note],
+        detail: &str,
     ) -> Result<()> {
-        tx.append_event(&self.event(self.action, &self.subject, outcome)?).await?;
-        for (action, resource) in notes.iter().filter(|_| outcome.is_ok()) {
-            tx.append_event(&self.event(*action, resource, outcome)?).await?;
+        let mut event = self.event(self.action, &self.subject, outcome)?;
+        if outcome.is_ok() {
+            detail.clone_into(&mut event.reason);
+        }
+        tx.append_event(&event).await?;
+        for note in notes.iter().filter(|_| outcome.is_ok()) {
+            let mut event = self.event(note.action, &note.resource_id, outcome)?;
+            if let Some(elsewhere) = &note.organisation {
+                event.organisation.clone_from(elsewhere);
+                event.project.clear();
+            }
+            tx.append_event(&event).await?;
         }
         Ok(())
     }
@@ -76,12 +89,12 @@ impl Record {
         self,
         app: &App,
         outcome: Result<T>,
-        notes: Vec<(Action, String)>,
+        notes: Vec<Note>,
     ) -> Result<T> {
         let ending = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
         let organisation = self.organisation.clone();
         app.store
-            .write(&organisation, async move |tx| self.append(tx, &ending, &notes).await)
+            .write(&organisation, async move |tx| self.append(tx, &ending, &notes, "").await)
             .await
             .map_err(|failure| {
                 Error::unavailable(format!("no audit record: {}", failure.cause()))

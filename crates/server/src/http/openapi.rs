@@ -7,7 +7,10 @@ use serde_json::{Map, Value as Json, json};
 use utoipa::OpenApi;
 
 use super::reply::{self, Reply};
-use super::{audit, health, iam, kms, me, regions, secrets, service_accounts, teams};
+use super::{
+    audit, elevations, health, iam, kms, me, policies, projects, regions, secrets,
+    service_accounts, teams,
+};
 use crate::error::Outcome;
 
 #[derive(OpenApi)]
@@ -86,6 +89,35 @@ use crate::error::Outcome;
         service_accounts::list_credentials,
         service_accounts::create_credential,
         service_accounts::delete_credential,
+        projects::list,
+        projects::create,
+        projects::read,
+        projects::update,
+        projects::delete,
+        policies::list,
+        policies::create,
+        policies::list_assignable,
+        policies::list_members,
+        policies::read,
+        policies::update,
+        policies::delete,
+        policies::create_rule,
+        policies::delete_rule,
+        policies::list_bindings,
+        policies::create_binding,
+        policies::read_binding,
+        policies::update_binding,
+        policies::delete_binding,
+        policies::list_access,
+        elevations::list_own,
+        elevations::request,
+        elevations::read_own,
+        elevations::cancel,
+        elevations::list,
+        elevations::read,
+        elevations::approve,
+        elevations::reject,
+        elevations::revoke,
         audit::search,
     ),
     components(schemas(coffer_api::ErrorBody))
@@ -197,6 +229,9 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
     let reference = json!({"type": "string", "minLength": 1});
     place("key", "Identity or slug of the key", reference.clone());
     place("role", "Identity or slug of the role", reference.clone());
+    place("project", "Identity or slug of the project", reference.clone());
+    place("policy", "Identity or slug of the IAM policy", reference.clone());
+    place("elevation", "Identity of the access elevation", reference.clone());
     place("rule", "Identity of the rule", reference.clone());
     place("binding", "Identity of the binding", reference.clone());
     place("team", "Identity or slug of the team", reference.clone());
@@ -212,7 +247,9 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
     if names_organisation {
         let name = "X-Organisation-Identity";
         parameters.push(header(name, true, "Identity or slug of the organisation"));
-        parameters.push(header("X-Project-Identity", false, "Identity or slug of a project"));
+        let needs_project = path.starts_with("/v1/projects/iam/");
+        let about = "Identity or slug of a project";
+        parameters.push(header("X-Project-Identity", needs_project, about));
     }
     /// What neither changes a secret or key nor shows its metadata has no use for a tag.
     const UNTAGGED: [&str; 11] = [

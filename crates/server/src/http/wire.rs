@@ -10,6 +10,7 @@ use crate::model::decide::Grant;
 use crate::model::event::Event;
 use crate::model::identity::{Organisation, PersonalToken, Region, User};
 use crate::model::key::Key;
+use crate::model::project::Project;
 use crate::model::role::{Binding, Holder, Named, Rule};
 use crate::model::secret::Version;
 use crate::model::service_account::{AccessCredential, ServiceAccount};
@@ -64,6 +65,7 @@ pub fn me(user: Option<&User>, caller: &Caller) -> api::Me {
         resources: grant.resources.clone().unwrap_or_else(|| vec!["*".to_owned()]),
         resource_identities: grant.patterns.iter().map(|p| p.as_str().to_owned()).collect(),
         permissions: grant.permissions.words().into_iter().map(str::to_owned).collect(),
+        scopes: grant.scopes.words().to_vec(),
     };
     api::Me {
         user: user.map(self::user),
@@ -111,18 +113,25 @@ pub fn rule(rule: Rule) -> api::RoleRule {
     }
 }
 
-pub fn binding(binding: Binding) -> api::RoleBinding {
+/// A holder in the place of its kind: user, team, service account.
+pub(super) fn holder(
+    holder: Holder,
+) -> (Option<api::AppUser>, Option<api::Holder>, Option<api::Holder>) {
     let named = |named: Named| api::Holder {
         identity: named.id,
         name: named.name,
         slug: named.slug,
         created_at: time(named.created_at),
     };
-    let (user, team, service_account) = match binding.holder {
+    match holder {
         Holder::User(user) => (Some(self::user(&user)), None, None),
         Holder::Team(team) => (None, Some(named(team)), None),
         Holder::ServiceAccount(account) => (None, None, Some(named(account))),
-    };
+    }
+}
+
+pub fn binding(binding: Binding) -> api::RoleBinding {
+    let (user, team, service_account) = holder(binding.holder);
     api::RoleBinding {
         identity: binding.id,
         slug: api::slug_of(&binding.name),
@@ -137,6 +146,30 @@ pub fn binding(binding: Binding) -> api::RoleBinding {
         user,
         team,
         service_account,
+    }
+}
+
+pub fn project(view: iam::projects::View) -> api::Project {
+    let project = view.project;
+    api::Project {
+        identity: project.id,
+        name: project.name,
+        slug: project.slug,
+        description: project.description,
+        labels: project.labels,
+        annotations: project.annotations,
+        parent_project: view.parent.as_ref().map(project_name),
+        created_at: time(project.created_at),
+        updated_at: time(project.updated_at),
+        object_version: project.object_version,
+    }
+}
+
+pub(super) fn project_name(project: &Project) -> api::ParentProject {
+    api::ParentProject {
+        identity: project.id.clone(),
+        name: project.name.clone(),
+        slug: project.slug.clone(),
     }
 }
 
@@ -185,7 +218,7 @@ pub fn service_account(account: ServiceAccount) -> api::ServiceAccount {
         created_at: time(account.created_at),
         updated_at: time(account.updated_at),
         object_version: account.object_version,
-        created_by: account.created_by,
+        created_by: account.made_by_user.as_ref().map(user),
     }
 }
 

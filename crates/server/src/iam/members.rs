@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
 use crate::model::caller::Call;
-use crate::model::decide::{Target, allows};
+use crate::model::decide::{HandOn, Target, allows};
 use crate::model::identity::MemberRole;
 use crate::model::role::Rule;
 use crate::model::team::Member;
@@ -44,6 +44,7 @@ pub async fn update(
         if role != member.role {
             check_owners(tx, scope, &member).await?;
             tx.set_member_role(&member.id, role).await?;
+            tx.describe(format!("user {} as {}", member.user.subject, role.word()));
         }
         read_member(tx, scope).await
     })
@@ -58,7 +59,9 @@ pub async fn delete(app: &Arc<App>, call: &Call, id: String) -> Result<()> {
         if member.role == MemberRole::Owner {
             check_owners(tx, scope, &member).await?;
         }
-        tx.delete_member(&member.user.subject).await
+        tx.delete_member(&member.user.subject).await?;
+        tx.describe(format!("user {}", member.user.subject));
+        Ok(())
     })
     .await
 }
@@ -70,7 +73,7 @@ async fn check_owners(tx: &mut Tx, scope: &Scope, member: &Member) -> Result<()>
         permissions: vec!["*".to_owned()],
         ..Rule::default()
     };
-    check_held(scope, &[everything])?;
+    check_held(scope, &[everything], HandOn::Below)?;
     match member.role == MemberRole::Owner && tx.count_owners().await? <= 1 {
         true => {
             Err(Error::invalid("", "the organisation needs an owner, and this is the last one"))

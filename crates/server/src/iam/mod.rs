@@ -1,6 +1,10 @@
 //! Operations on identities: what a caller may see of itself, and the regions everyone sees.
 
+pub mod elevations;
 pub mod members;
+pub mod policies;
+pub mod policy_bindings;
+pub mod projects;
 pub mod roles;
 pub mod service_accounts;
 pub mod teams;

@@ -6,13 +6,14 @@ use coffer_api::{CreateBindingRequest, CreateRoleRequest, CreateRuleRequest};
 
 use super::Filter;
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
 use crate::model::caller::Call;
-use crate::model::decide::{Target, allows};
+use crate::model::decide::{Grant, HandOn, Target, allows};
 use crate::model::limits;
-use crate::model::role::{Binding, Role, Rule};
+use crate::model::policy::IamPolicy;
+use crate::model::role::{Binding, Role, Rule, check_comparable};
 use crate::model::roles::system_rules;
 use crate::model::scopes::Scopes;
 use crate::store::{NewBinding, NewRole, Tx};
@@ -102,22 +103,17 @@ pub async fn create_rule(
     let shared = app.clone();
     gate::write(app, call, on(Action::CreateRule, role), async move |tx, scope| {
         let body = body.as_ref().map_err(Clone::clone)?;
-        let rule = Rule {
-            id: shared.clock.fresh_id("")?,
-            resources: body.resources.clone(),
-            identities: body.resource_identities.clone().unwrap_or_default(),
-            permissions: body.permissions.clone(),
-            note: body.note.clone().unwrap_or_default(),
-        };
-        rule.check()?;
+        let rule = Rule::of_request(shared.clock.fresh_id("")?, body)?;
         let role = read_role(tx, scope).await?;
         role.check_changeable()?;
-        check_held(scope, std::slice::from_ref(&rule))?;
+        check_held(scope, std::slice::from_ref(&rule), HandOn::Below)?;
+        check_rules_fit(tx, &rule).await?;
         if tx.list_rules(&role.id).await?.len() >= limits::RULES_MAX {
             return Err(too_many("rules", limits::RULES_MAX));
         }
         tx.insert_rule(&role.id, &rule).await?;
         tx.touch_role(&role.id, shared.clock.now()).await?;
+        tx.describe(describe_rule(&rule));
         Ok(rule)
     })
     .await
@@ -130,6 +126,7 @@ pub async fn delete_rule(app: &Arc<App>, call: &Call, role: String, rule: String
         let role = read_role(tx, scope).await?;
         role.check_changeable()?;
         tx.delete_rule(&role.id, &rule).await?;
+        tx.describe(format!("rule {}", shorten(&rule)));
         tx.touch_role(&role.id, shared.clock.now()).await
     })
     .await
@@ -164,9 +161,13 @@ pub async fn create_binding(
         limits::check_labels(&labels)?;
         limits::check_annotations(&annotations)?;
         let scopes = Scopes::parse(body.scopes.as_deref().unwrap_or_default())?;
-        let holder = find_holder(tx, body).await?;
         let role = read_role(tx, scope).await?;
-        check_held(scope, &rules_of(tx, &role).await?)?;
+        check_held(scope, &rules_of(tx, &role).await?, HandOn::Below)?;
+        let named = [&body.user_identity, &body.team_identity, &body.service_account_identity];
+        let holder = find_holder(tx, named).await?;
+        if tx.count_bindings_of((holder.0, &holder.1)).await? >= limits::ROLES_OF_ONE_MAX {
+            return Err(too_many("roles of this principal", limits::ROLES_OF_ONE_MAX));
+        }
         if tx.list_bindings(&role.id).await?.len() >= limits::BINDINGS_MAX {
             return Err(too_many("bindings", limits::BINDINGS_MAX));
         }
@@ -182,6 +183,7 @@ pub async fn create_binding(
             scopes: &scopes,
         };
         tx.insert_binding(&new, shared.clock.now()).await?;
+        tx.describe(format!("binding {id} of {} {}", holder.0, holder.1));
         let made = tx.list_bindings(&role.id).await?.into_iter().find(|binding| binding.id == id);
         made.ok_or_else(|| Error::bug("a binding is not there after it was made"))
     })
@@ -196,29 +198,29 @@ pub async fn delete_binding(
     binding: String,
 ) -> Result<()> {
     gate::write(app, call, on(Action::DeleteBinding, role), async move |tx, scope| {
-        tx.delete_binding(&scope.subject, &binding).await
+        tx.delete_binding(&scope.subject, &binding).await?;
+        tx.describe(format!("binding {}", shorten(&binding)));
+        Ok(())
     })
     .await
 }
 
-/// The one principal that a request names: its kind and identity.
-async fn find_holder(tx: &mut Tx, body: &CreateBindingRequest) -> Result<(&'static str, String)> {
-    let named = |identity: &Option<String>| identity.clone().filter(|text| !text.is_empty());
-    match (
-        named(&body.user_identity),
-        named(&body.team_identity),
-        named(&body.service_account_identity),
-    ) {
-        (Some(user), None, None) => match tx.find_member_role(&user).await? {
-            Some(_) => Ok(("user", user)),
+/// The one principal that a request names (user, team, service account): its kind and identity.
+pub(super) async fn find_holder(
+    tx: &mut Tx,
+    named: [&Option<String>; 3],
+) -> Result<(&'static str, String)> {
+    match named.map(|identity| identity.as_deref().filter(|text| !text.is_empty())) {
+        [Some(user), None, None] => match tx.find_member_role(user).await? {
+            Some(_) => Ok(("user", user.to_owned())),
             None => Err(Error::not_found("user")),
         },
-        (None, Some(team), None) => {
-            let team = tx.find_team(&team).await?.ok_or(Error::not_found("team"))?;
+        [None, Some(team), None] => {
+            let team = tx.find_team(team).await?.ok_or(Error::not_found("team"))?;
             Ok(("team", team.id))
         }
-        (None, None, Some(account)) => {
-            let account = tx.find_service_account(&account).await?;
+        [None, None, Some(account)] => {
+            let account = tx.find_service_account(account).await?;
             Ok(("service_account", account.ok_or(Error::not_found("service account"))?.id))
         }
         _ => Err(Error::invalid(
@@ -229,26 +231,70 @@ async fn find_holder(tx: &mut Tx, body: &CreateBindingRequest) -> Result<(&'stat
 }
 
 /// SECURITY: nobody gives away what they do not hold themselves (contract, section 14, 35).
-pub(super) fn check_held(scope: &Scope, rules: &[Rule]) -> Result<()> {
-    match rules.iter().all(|rule| rule.is_held(&scope.caller.grants)) {
+pub(super) fn check_held(scope: &Scope, rules: &[Rule], reach: HandOn) -> Result<()> {
+    check_held_by(&scope.caller.grants, rules, reach)
+}
+
+fn check_held_by(grants: &[Grant], rules: &[Rule], reach: HandOn) -> Result<()> {
+    check_comparable(rules, grants)?;
+    match rules.iter().all(|rule| rule.is_held(grants, reach)) {
         true => Ok(()),
         false => Err(Error::invalid("", "this would grant more than you hold yourself")),
     }
 }
 
-/// SECURITY: whoever comes to act for a principal holds its roles.
+/// SECURITY: whoever comes to act for a principal holds its roles and its policies.
 pub(super) async fn check_roles_held(
     tx: &mut Tx,
     scope: &Scope,
     principal: (&str, &str),
+    now: i64,
 ) -> Result<()> {
+    let mut rules = Vec::new();
     for role in tx.list_roles_of(principal).await? {
-        check_held(scope, &rules_of(tx, &role).await?)?;
+        rules.append(&mut rules_of(tx, &role).await?);
+    }
+    check_held(scope, &rules, HandOn::Below)?;
+    for policy in tx.list_policies_of(principal, now).await? {
+        let own = tx.list_policy_grants(&scope.caller.principal, &policy.project).await?;
+        let grants = own.into_iter().map(|own| own.grant);
+        let grants: Vec<_> = grants.chain(scope.caller.grants.iter().cloned()).collect();
+        check_held_by(&grants, &policy_rules(tx, &policy).await?, policy.reach())?;
     }
     Ok(())
 }
 
-async fn rules_of(tx: &mut Tx, role: &Role) -> Result<Vec<Rule>> {
+/// What a policy grants.
+pub(super) async fn policy_rules(tx: &mut Tx, policy: &IamPolicy) -> Result<Vec<Rule>> {
+    match policy.system {
+        true => Ok(system_rules(&policy.slug, &policy.id)),
+        false => tx.list_policy_rules(&policy.id).await,
+    }
+}
+
+/// Refuses a rule for which an organisation has no room left: what its callers hold is kept in memory.
+pub(super) async fn check_rules_fit(tx: &mut Tx, rule: &Rule) -> Result<()> {
+    let more: usize = rule.identities.iter().map(|identity| identity.len() + 3).sum();
+    let bytes = usize::try_from(tx.measure_rules().await?).unwrap_or(usize::MAX);
+    match bytes.saturating_add(more) > limits::RULE_BYTES_MAX {
+        true => Err(Error::invalid("", "the identities in all rules take 1 MiB at most")),
+        false => Ok(()),
+    }
+}
+
+/// A rule for the audit log.
+pub(super) fn describe_rule(rule: &Rule) -> String {
+    let list = |words: &[String]| words.iter().take(8).cloned().collect::<Vec<_>>().join(",");
+    format!(
+        "rule {}: {} on {} {}",
+        rule.id,
+        list(&rule.permissions),
+        list(&rule.resources),
+        list(&rule.identities)
+    )
+}
+
+pub(super) async fn rules_of(tx: &mut Tx, role: &Role) -> Result<Vec<Rule>> {
     match role.system {
         true => Ok(system_rules(&role.slug, &role.id)),
         false => tx.list_rules(&role.id).await,
@@ -266,6 +312,6 @@ async fn view(tx: &mut Tx, scope: &Scope) -> Result<View> {
     Ok(View { role, contents: Some(contents) })
 }
 
-pub(super) fn too_many(what: &str, most: usize) -> Error {
+pub(super) fn too_many(what: &str, most: impl std::fmt::Display) -> Error {
     Error::invalid("", format!("there are {most} {what} already, the most there may be"))
 }

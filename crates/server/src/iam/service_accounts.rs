@@ -12,10 +12,10 @@ use super::Filter;
 use super::roles::{check_roles_held, too_many};
 use super::tokens::check_bounds;
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
-use crate::model::caller::{Call, Principal};
+use crate::model::caller::Call;
 use crate::model::decide::{Target, allows};
 use crate::model::limits;
 use crate::model::service_account::{AccessCredential, ServiceAccount};
@@ -63,12 +63,8 @@ pub async fn create(
             description: body.description.clone().unwrap_or_default(),
             labels: body.labels.clone().unwrap_or_default(),
             annotations: body.annotations.clone().unwrap_or_default(),
-            created_by: match &scope.caller.principal {
-                Principal::User { subject: id } | Principal::ServiceAccount { id, .. } => {
-                    id.clone()
-                }
-                Principal::System { .. } => String::new(),
-            },
+            made_by: scope.caller.principal.kind_and_id().1.to_owned(),
+            made_by_user: None,
             created_at: now,
             updated_at: now,
             object_version: 1,
@@ -78,7 +74,7 @@ pub async fn create(
             return Err(too_many("service accounts", limits::ACCOUNTS_MAX));
         }
         tx.insert_service_account(&account).await?;
-        Ok(account)
+        read_account(tx, scope).await
     })
     .await
 }
@@ -176,11 +172,12 @@ pub async fn create_credential(
         };
         limits::check_description(&credential.description)?;
         let account = read_account(tx, scope).await?;
-        check_roles_held(tx, scope, ("service_account", &account.id)).await?;
+        check_roles_held(tx, scope, ("service_account", &account.id), now).await?;
         if tx.list_credentials(&account.id).await?.len() >= limits::TOKENS_MAX {
             return Err(too_many("credentials", limits::TOKENS_MAX));
         }
         tx.insert_credential(&hash, &account.id, &credential).await?;
+        tx.describe(format!("credential {id}"));
         Ok(credential)
     })
     .await?;
@@ -195,7 +192,9 @@ pub async fn delete_credential(
     credential: String,
 ) -> Result<()> {
     gate::write(app, call, on(Action::DeleteCredential, account), async move |tx, scope| {
-        tx.delete_credential(&scope.subject, &credential).await
+        tx.delete_credential(&scope.subject, &credential).await?;
+        tx.describe(format!("credential {}", shorten(&credential)));
+        Ok(())
     })
     .await
 }

@@ -7,7 +7,7 @@ use coffer_api::{CreateTeamMemberRequest, CreateTeamRequest, UpdateTeamRequest};
 use super::Filter;
 use super::roles::{check_roles_held, too_many};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
 use crate::model::caller::Call;
@@ -135,11 +135,15 @@ pub async fn add_member(
         let subject = &body.user_identity;
         tx.find_member_role(subject).await?.ok_or(Error::not_found("user"))?;
         let team = read_team(tx, scope).await?;
-        check_roles_held(tx, scope, ("team", &team.id)).await?;
-        if tx.list_team_members(&team.id).await?.len() >= limits::TEAM_MEMBERS_MAX {
+        let now = shared.clock.now();
+        check_roles_held(tx, scope, ("team", &team.id), now).await?;
+        let before = tx.list_team_members(&team.id).await?;
+        let is_in = before.iter().any(|member| member.user.subject == *subject);
+        if !is_in && before.len() >= limits::TEAM_MEMBERS_MAX {
             return Err(too_many("members", limits::TEAM_MEMBERS_MAX));
         }
-        tx.insert_team_member(&team.id, subject, role, shared.clock.now()).await?;
+        tx.insert_team_member(&team.id, subject, role, now).await?;
+        tx.describe(format!("user {subject} as {}", role.word()));
         let members = tx.list_team_members(&team.id).await?;
         let added = members.into_iter().find(|member| member.user.subject == *subject);
         added.ok_or_else(|| Error::bug("a member is not there after being put in"))
@@ -150,7 +154,9 @@ pub async fn add_member(
 /// Takes somebody out of a team.
 pub async fn drop_member(app: &Arc<App>, call: &Call, team: String, subject: String) -> Result<()> {
     gate::write(app, call, on(Action::DropTeamMember, team), async move |tx, scope| {
-        tx.delete_team_member(&scope.subject, &subject).await
+        tx.delete_team_member(&scope.subject, &subject).await?;
+        tx.describe(format!("user {}", shorten(&subject)));
+        Ok(())
     })
     .await
 }

@@ -10,11 +10,11 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
-use crate::model::caller::{Call, Principal};
+use crate::model::caller::{Call, Principal, Standing};
 use crate::model::identity::PersonalToken;
 use crate::model::limits::{TOKENS_MAX, check_name};
 use crate::model::scopes::Scopes;
-use crate::store::NewToken;
+use crate::store::{NewToken, Tx};
 
 /// The caller's tokens.
 pub async fn list(app: &Arc<App>, call: &Call) -> Result<Vec<PersonalToken>> {
@@ -57,6 +57,7 @@ pub async fn create(
             expires_at: made.expires_at,
         };
         tx.insert_token(&hash, &new, now).await?;
+        tell_elsewhere(tx, scope, subject, Action::CreateToken, &made.id).await?;
         Ok(made)
     })
     .await?;
@@ -108,9 +109,31 @@ fn new_token(
 pub async fn delete(app: &Arc<App>, call: &Call, id: String) -> Result<()> {
     let ask = Ask { action: Action::DeleteToken, region: None, subject: Subject::New(id.clone()) };
     gate::write(app, call, ask, async move |tx, scope| {
-        tx.delete_token(own_subject(scope)?, &id).await
+        let subject = own_subject(scope)?;
+        tx.delete_token(subject, &id).await?;
+        tell_elsewhere(tx, scope, subject, Action::DeleteToken, &id).await
     })
     .await
+}
+
+/// A user's token is good in each of the user's organisations, so the log of each tells of it.
+async fn tell_elsewhere(
+    tx: &mut Tx,
+    scope: &Scope,
+    subject: &str,
+    action: Action,
+    token: &str,
+) -> Result<()> {
+    let here = match &scope.caller.standing {
+        Standing::Member(organisation) => organisation.id.as_str(),
+        Standing::Stranger | Standing::Unnamed => "",
+    };
+    for membership in tx.list_memberships(subject).await? {
+        if membership.organisation.id != here {
+            tx.note_in(&membership.organisation.id, action, token);
+        }
+    }
+    Ok(())
 }
 
 fn own_subject(scope: &Scope) -> Result<&str> {

@@ -63,13 +63,14 @@ async fn work_hourly(app: Arc<App>) {
     }
 }
 
+/// Secrets or credentials in one transaction, so that nobody else's waits for long.
+const ROWS_AT_ONCE: usize = 256;
+
 /// Writes the last reveals, one row per secret and version. What cannot be written waits for the next time.
 pub async fn flush_last_access(app: &App) -> Result<()> {
-    /// Secrets in one transaction, so that nobody else's waits for long.
-    const BATCH: usize = 256;
     let mut waiting = app.last_access.waiting().into_iter();
     loop {
-        let batch: Arc<HashMap<_, _>> = Arc::new(waiting.by_ref().take(BATCH).collect());
+        let batch: Arc<HashMap<_, _>> = Arc::new(waiting.by_ref().take(ROWS_AT_ONCE).collect());
         if batch.is_empty() {
             return Ok(());
         }
@@ -87,23 +88,24 @@ pub async fn flush_last_access(app: &App) -> Result<()> {
     }
 }
 
-/// Writes when tokens were last used. What cannot be written waits for the next time.
+/// Writes when credentials were last used. What cannot be written waits for the next time.
 pub async fn flush_last_use(app: &App) -> Result<()> {
-    let waiting = Arc::new(app.last_use.waiting());
-    if waiting.is_empty() {
-        return Ok(());
-    }
-    let rows = waiting.clone();
-    gate::keep_house(app, "", async move |tx| {
-        for (token, at) in rows.iter() {
-            match token.starts_with("pat-") {
-                true => tx.touch_token(token, *at).await?,
-                false => tx.touch_credential(token, *at).await?,
+    let mut waiting: Vec<_> = app.last_use.waiting().into_iter().collect();
+    // In one order on every server, so that no two wait for each other's rows.
+    waiting.sort_unstable();
+    for batch in waiting.chunks(ROWS_AT_ONCE) {
+        let rows = batch.to_vec();
+        gate::keep_house(app, "", async move |tx| {
+            for (token, at) in &rows {
+                match token.starts_with("pat-") {
+                    true => tx.touch_token(token, *at).await?,
+                    false => tx.touch_credential(token, *at).await?,
+                }
             }
-        }
-        Ok(())
-    })
-    .await?;
-    app.last_use.written(&waiting);
+            Ok(())
+        })
+        .await?;
+        app.last_use.written(&batch.iter().cloned().collect());
+    }
     Ok(())
 }

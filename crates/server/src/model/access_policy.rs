@@ -1,19 +1,18 @@
 //! Access policies: address, hour and principal rules on top of IAM, for reveal and put (contract, 2.7).
 
+mod compile;
+
 use std::net::IpAddr;
 
-use coffer_api::{
-    AccessPolicy as Wire, Condition as WireCondition, Hours, Statement as WireStatement,
-};
+use coffer_api::Map;
 use ipnet::IpNet;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::action::Action;
 use super::caller::{Principal, Team};
-use super::limits::{
-    POLICY_CIDRS_MAX, POLICY_CONDITIONS_MAX, POLICY_STATEMENTS_MAX, POLICY_WORDS_MAX,
-};
-use crate::error::{Error, Result, shorten};
+use crate::error::{Error, Result};
+
+pub use compile::{canonical_net, parse_net};
 
 /// A policy, checked and ready to be asked.
 #[derive(Debug, Default)]
@@ -41,9 +40,28 @@ struct Statement {
 enum PolicyPrincipal {
     Everyone,
     User(String),
-    Team(String),
-    /// Identity or slug.
-    ServiceAccount(String),
+    Team(Reference),
+    ServiceAccount(Reference),
+}
+
+/// A team or a service account as a policy names it: by identity or slug.
+#[derive(Debug)]
+struct Reference {
+    name: String,
+    /// Whom the name meant when the policy was set. `None` before that is known; empty for nobody.
+    meant: Option<String>,
+}
+
+impl Reference {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), meant: None }
+    }
+
+    /// SECURITY: a slug that has come to mean somebody else lets nobody in, and still keeps them out.
+    fn names(&self, id: &str, slug: &str, deny: bool) -> bool {
+        let by_slug = self.name == slug && (deny || self.meant.is_none());
+        self.name == id || self.meant.as_deref() == Some(id) || by_slug
+    }
 }
 
 /// What a policy looks at.
@@ -57,49 +75,42 @@ pub struct Circumstances<'a> {
 }
 
 impl AccessPolicy {
-    /// Checks a policy as it was sent; every flaw is a 400 that names the place.
-    pub fn compile(wire: &Wire) -> Result<Self> {
-        let mut policy = Self::default();
-        let none = Vec::new();
-        let conditions = wire.conditions.as_ref().unwrap_or(&none);
-        let allowed = wire.allowed.as_ref().unwrap_or(&none);
-        let denied = wire.denied.as_ref().unwrap_or(&none);
-        if conditions.len() + allowed.len() + denied.len() > POLICY_CONDITIONS_MAX {
-            return Err(invalid("conditions", format!("more than {POLICY_CONDITIONS_MAX}")));
-        }
-        for (at, condition) in conditions.iter().enumerate() {
-            let place = format!("conditions[{at}]");
-            match condition.effect.as_deref() {
-                Some("allow") => policy.allowed.push(compile_condition(&place, condition)?),
-                Some("deny") => policy.denied.push(compile_condition(&place, condition)?),
-                _ => return Err(invalid(&place, "`effect` must be `allow` or `deny`")),
+    /// The names of teams, and of service accounts, that its statements hold.
+    pub fn names(&self) -> [Vec<&str>; 2] {
+        let mut names = [Vec::new(), Vec::new()];
+        for principal in self.statements.iter().flat_map(|statement| &statement.principals) {
+            match principal {
+                PolicyPrincipal::Team(team) => names[0].push(team.name.as_str()),
+                PolicyPrincipal::ServiceAccount(account) => names[1].push(account.name.as_str()),
+                PolicyPrincipal::Everyone | PolicyPrincipal::User(_) => {}
             }
         }
-        for (group, name, into) in
-            [(allowed, "allowed", &mut policy.allowed), (denied, "denied", &mut policy.denied)]
+        names
+    }
+
+    /// Holds names to whom they meant when the policy was set: `team:` or `serviceAccount:` and name → identity.
+    pub fn hold_to(&mut self, meant: &Map) {
+        for principal in self.statements.iter_mut().flat_map(|statement| &mut statement.principals)
         {
-            for (at, condition) in group.iter().enumerate() {
-                let place = format!("{name}[{at}]");
-                if condition.effect.is_some() {
-                    return Err(invalid(&place, "`effect` is given by the group"));
-                }
-                into.push(compile_condition(&place, condition)?);
-            }
+            let (kind, one) = match principal {
+                PolicyPrincipal::Team(team) => ("team", team),
+                PolicyPrincipal::ServiceAccount(account) => ("serviceAccount", account),
+                PolicyPrincipal::Everyone | PolicyPrincipal::User(_) => continue,
+            };
+            let known = meant.get(&format!("{kind}:{}", one.name));
+            one.meant = Some(known.cloned().unwrap_or_default());
         }
-        let statements = wire.statements.as_deref().unwrap_or_default();
-        if statements.len() > POLICY_STATEMENTS_MAX {
-            return Err(invalid("statements", format!("more than {POLICY_STATEMENTS_MAX}")));
-        }
-        for (at, statement) in statements.iter().enumerate() {
-            policy.statements.push(compile_statement(&format!("statements[{at}]"), statement)?);
-        }
-        Ok(policy)
     }
 
     /// Whether the policy lets `action` pass: conditions and statements must both. Deny wins in each.
     pub fn check(&self, action: Action, circumstances: &Circumstances<'_>) -> Result<()> {
         self.check_conditions(circumstances)?;
         self.check_statements(action, circumstances)
+    }
+
+    /// Whether the conditions let pass, whatever the statements say.
+    pub fn conditions_hold(&self, circumstances: &Circumstances<'_>) -> bool {
+        self.check_conditions(circumstances).is_ok()
     }
 
     fn check_conditions(&self, circumstances: &Circumstances<'_>) -> Result<()> {
@@ -155,148 +166,19 @@ impl Condition {
 
 impl Statement {
     fn names(&self, circumstances: &Circumstances<'_>) -> bool {
+        let deny = self.deny;
         self.principals.iter().any(|principal| match (principal, circumstances.principal) {
             (PolicyPrincipal::Everyone, _) => true,
             (PolicyPrincipal::User(wanted), Principal::User { subject }) => wanted == subject,
             (PolicyPrincipal::ServiceAccount(wanted), Principal::ServiceAccount { id, slug }) => {
-                wanted == id || wanted == slug
+                wanted.names(id, slug, deny)
             }
             (PolicyPrincipal::Team(wanted), _) => {
-                circumstances.teams.iter().any(|team| team.id == *wanted || team.slug == *wanted)
+                circumstances.teams.iter().any(|team| wanted.names(&team.id, &team.slug, deny))
             }
             _ => false,
         })
     }
-}
-
-fn compile_condition(place: &str, wire: &WireCondition) -> Result<Condition> {
-    let hours = (wire.start_hour, wire.end_hour, wire.timezone.as_ref());
-    match wire.r#type.as_str() {
-        "ip" if hours != (None, None, None) || wire.time.is_some() => {
-            Err(invalid(place, "hours belong to a condition of type `time`"))
-        }
-        "ip" => match (&wire.cidrs, &wire.ips) {
-            (Some(nets), None) | (None, Some(nets)) => compile_nets(place, nets),
-            _ => Err(invalid(place, "give either `cidrs` or `ips`")),
-        },
-        "time" if wire.cidrs.is_some() || wire.ips.is_some() => {
-            Err(invalid(place, "addresses belong to a condition of type `ip`"))
-        }
-        "time" => match (hours, &wire.time) {
-            ((Some(start), Some(end), Some(zone)), None) => compile_hours(place, start, end, zone),
-            ((None, None, None), Some(Hours { start_hour, end_hour, timezone })) => {
-                compile_hours(place, *start_hour, *end_hour, timezone)
-            }
-            _ => Err(invalid(place, "needs `startHour`, `endHour` and `timezone`")),
-        },
-        _ => Err(invalid(place, "`type` must be `ip` or `time`")),
-    }
-}
-
-fn compile_nets(place: &str, texts: &[String]) -> Result<Condition> {
-    if texts.is_empty() || texts.len() > POLICY_CIDRS_MAX {
-        return Err(invalid(place, format!("must have 1 to {POLICY_CIDRS_MAX} CIDRs")));
-    }
-    let nets = texts.iter().map(|text| {
-        parse_net(text)
-            .ok_or_else(|| invalid(place, format!("`{}` is not an address or CIDR", shorten(text))))
-    });
-    Ok(Condition::Ip(nets.collect::<Result<_>>()?))
-}
-
-/// Reads an address or CIDR; IPv4 within IPv6 becomes IPv4, as client addresses do.
-pub fn parse_net(text: &str) -> Option<IpNet> {
-    let net =
-        text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
-    Some(canonical_net(net))
-}
-
-/// IPv4 within IPv6 as IPv4.
-pub fn canonical_net(net: IpNet) -> IpNet {
-    match net {
-        IpNet::V6(v6) if v6.prefix_len() >= 96 => {
-            let v4 = v6.addr().to_ipv4_mapped();
-            v4.and_then(|v4| IpNet::new(IpAddr::V4(v4), v6.prefix_len() - 96).ok()).unwrap_or(net)
-        }
-        _ => net,
-    }
-}
-
-fn compile_hours(place: &str, start: i64, end: i64, zone: &str) -> Result<Condition> {
-    if !(0..=23).contains(&start) || !(0..=24).contains(&end) {
-        return Err(invalid(place, "`startHour` must be 0 to 23 and `endHour` 0 to 24"));
-    }
-    if start == end {
-        return Err(invalid(place, "`startHour` and `endHour` are equal"));
-    }
-    let zone = TimeZone::get(zone)
-        .map_err(|_| invalid(place, format!("`{}` is not an IANA time zone", shorten(zone))))?;
-    let hour = |n: i64| i8::try_from(n).unwrap_or_default();
-    Ok(Condition::Time { start_hour: hour(start), end_hour: hour(end), zone })
-}
-
-fn compile_statement(place: &str, wire: &WireStatement) -> Result<Statement> {
-    let deny = match wire.effect.to_ascii_lowercase().as_str() {
-        "allow" => false,
-        "deny" => true,
-        _ => return Err(invalid(place, "`effect` must be `allow` or `deny`")),
-    };
-    if wire.actions.is_empty() || wire.actions.len() > POLICY_WORDS_MAX {
-        return Err(invalid(place, format!("must have 1 to {POLICY_WORDS_MAX} actions")));
-    }
-    let mut statement = Statement { deny, reveals: false, puts: false, principals: Vec::new() };
-    for action in &wire.actions {
-        match action.as_str() {
-            "read" | "getSecretValue" | "secrets:get-value" | "secrets:getSecretValue" => {
-                statement.reveals = true;
-            }
-            "write" | "putSecretValue" | "secrets:put-value" | "secrets:putSecretValue" => {
-                statement.puts = true;
-            }
-            "*" => (statement.reveals, statement.puts) = (true, true),
-            other => {
-                return Err(invalid(place, format!("unknown action `{}`", shorten(other))));
-            }
-        }
-    }
-    statement.principals = match wire.principals.as_deref() {
-        None => vec![PolicyPrincipal::Everyone],
-        Some([]) => {
-            return Err(invalid(place, "`principals` is empty; leave it out for everyone"));
-        }
-        Some(texts) if texts.len() > POLICY_WORDS_MAX => {
-            return Err(invalid(place, format!("more than {POLICY_WORDS_MAX} principals")));
-        }
-        Some(texts) => {
-            texts.iter().map(|text| compile_principal(place, text)).collect::<Result<_>>()?
-        }
-    };
-    Ok(statement)
-}
-
-fn compile_principal(place: &str, text: &str) -> Result<PolicyPrincipal> {
-    match text.split_once(':') {
-        None if text == "*" => Ok(PolicyPrincipal::Everyone),
-        Some(("user", subject)) if !subject.is_empty() => {
-            Ok(PolicyPrincipal::User(subject.to_owned()))
-        }
-        Some(("team", team)) if !team.is_empty() => Ok(PolicyPrincipal::Team(team.to_owned())),
-        // No caller is a service account yet, so naming one matches nobody: it allows and denies no one.
-        Some(("serviceAccount", account)) if !account.is_empty() => {
-            Ok(PolicyPrincipal::ServiceAccount(account.to_owned()))
-        }
-        _ => Err(invalid(
-            place,
-            format!(
-                "principal `{}` must be `*`, `user:…`, `team:…` or `serviceAccount:…`",
-                shorten(text)
-            ),
-        )),
-    }
-}
-
-fn invalid(place: &str, why: impl Into<String>) -> Error {
-    Error::invalid(&format!("accessPolicy.{place}"), why)
 }
 
 fn refuse(cause: &'static str) -> Error {

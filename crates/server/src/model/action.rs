@@ -87,6 +87,11 @@ impl Permissions {
         }
     }
 
+    /// Whether the two have anything in common.
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     pub fn contains(self, permission: Permission) -> bool {
         self.0 & (1 << permission as u32) != 0
     }
@@ -105,10 +110,14 @@ pub enum Resource {
     Team,
     Membership,
     ServiceAccount,
+    Project,
+    IamPolicy,
+    PolicyBinding,
+    AccessElevation,
 }
 
 impl Resource {
-    const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Secret,
         Self::KmsKey,
         Self::AuditLog,
@@ -119,6 +128,10 @@ impl Resource {
         Self::Team,
         Self::Membership,
         Self::ServiceAccount,
+        Self::Project,
+        Self::IamPolicy,
+        Self::PolicyBinding,
+        Self::AccessElevation,
     ];
 
     pub fn from_name(name: &str) -> Option<Self> {
@@ -138,7 +151,23 @@ impl Resource {
             Self::Team => "team",
             Self::Membership => "membership",
             Self::ServiceAccount => "service_account",
+            Self::Project => "project",
+            Self::IamPolicy => "iam_policy",
+            Self::PolicyBinding => "iam_policy_binding",
+            Self::AccessElevation => "access_elevation",
         }
+    }
+
+    /// Whether it lies in the project that a call names, so that the project's policies count for it.
+    ///
+    /// SECURITY: all else is the organisation's. A policy that grants everything grants nothing of that.
+    pub fn is_in_projects(self) -> bool {
+        self.needs_project() || matches!(self, Self::Secret | Self::KmsKey | Self::AuditLog)
+    }
+
+    /// Whether it lies in projects only.
+    pub fn needs_project(self) -> bool {
+        matches!(self, Self::IamPolicy | Self::PolicyBinding | Self::AccessElevation)
     }
 }
 
@@ -147,6 +176,7 @@ impl Resource {
 pub enum Feature {
     Secrets,
     Kms,
+    Projects,
 }
 
 /// Who may call, before any grant is looked at.
@@ -208,6 +238,7 @@ use Permission::{
 
 const NONE: &[Feature] = &[];
 const KMS: &[Feature] = &[Feature::Kms];
+const PROJECTS: &[Feature] = &[Feature::Projects];
 /// INVARIANT: `secrets` comes first, so that its message wins when both gates are off (section 9).
 const SECRETS: &[Feature] = &[Feature::Secrets, Feature::Kms];
 
@@ -279,6 +310,36 @@ actions! {
     CreateCredential "iam.access-credential.create" ServiceAccount Holders(&[Update]), NONE, Denied, Created;
     DeleteCredential "iam.access-credential.delete" ServiceAccount Holders(&[Update]), NONE, Denied, Done;
 
+    ListProjects    "iam.project.list"        Project  Members,                      PROJECTS, Denied, Ok;
+    CreateProject   "iam.project.create"      Project  Holders(&[Create]),           PROJECTS, Denied, Created;
+    ReadProject     "iam.project.get"         Project  Members,                      PROJECTS, Denied, Ok;
+    UpdateProject   "iam.project.update"      Project  Holders(&[Update]),           PROJECTS, Denied, Ok;
+    DeleteProject   "iam.project.delete"      Project  Holders(&[Delete]),           PROJECTS, Denied, Done;
+    ListPolicies    "iam.policy.list"         IamPolicy Holders(&[List]),            PROJECTS, Denied, Ok;
+    CreatePolicy    "iam.policy.create"       IamPolicy Holders(&[Create]),          PROJECTS, Denied, Created;
+    ReadPolicy      "iam.policy.get"          IamPolicy Holders(&[Read]),            PROJECTS, Denied, Ok;
+    UpdatePolicy    "iam.policy.update"       IamPolicy Holders(&[Update]),          PROJECTS, Denied, Ok;
+    DeletePolicy    "iam.policy.delete"       IamPolicy Holders(&[Delete]),          PROJECTS, Denied, Done;
+    CreatePolicyRule "iam.policy-rule.create" IamPolicy Holders(&[Update]),          PROJECTS, Denied, Created;
+    DeletePolicyRule "iam.policy-rule.delete" IamPolicy Holders(&[Update]),          PROJECTS, Denied, Done;
+    ListAssignable  "iam.policy.resources"    IamPolicy Holders(&[List]),            PROJECTS, Denied, Ok;
+    ListPolicyMembers "iam.policy.members"    PolicyBinding Holders(&[List]),        PROJECTS, Denied, Ok;
+    ListPolicyBindings "iam.policy-binding.list" PolicyBinding Holders(&[List]),     PROJECTS, Denied, Ok;
+    CreatePolicyBinding "iam.policy-binding.create" PolicyBinding Holders(&[Create]), PROJECTS, Denied, Created;
+    ReadPolicyBinding "iam.policy-binding.get" PolicyBinding Holders(&[Read]),       PROJECTS, Denied, Ok;
+    UpdatePolicyBinding "iam.policy-binding.update" PolicyBinding Holders(&[Update]), PROJECTS, Denied, Ok;
+    DeletePolicyBinding "iam.policy-binding.delete" PolicyBinding Holders(&[Delete]), PROJECTS, Denied, Done;
+    ListAccessBindings "iam.access-binding.list" PolicyBinding Holders(&[List]),     PROJECTS, Denied, Ok;
+    ListOwnElevations "iam.own-elevation.list" AccessElevation Members,              PROJECTS, Denied, Ok;
+    RequestElevation "iam.own-elevation.create" AccessElevation Members,             PROJECTS, Denied, Created;
+    ReadOwnElevation "iam.own-elevation.get"  AccessElevation Members,               PROJECTS, Denied, Ok;
+    CancelElevation "iam.own-elevation.cancel" AccessElevation Members,              PROJECTS, Denied, Ok;
+    ListElevations  "iam.elevation.list"      AccessElevation Holders(&[List]),      PROJECTS, Denied, Ok;
+    ReadElevation   "iam.elevation.get"       AccessElevation Holders(&[Read]),      PROJECTS, Denied, Ok;
+    ApproveElevation "iam.elevation.approve"  AccessElevation Holders(&[Update]),    PROJECTS, Denied, Ok;
+    RejectElevation "iam.elevation.reject"    AccessElevation Holders(&[Update]),    PROJECTS, Denied, Ok;
+    RevokeElevation "iam.elevation.revoke"    AccessElevation Holders(&[Update]),    PROJECTS, Denied, Ok;
+
     ReadMe          "me.get"                  Caller   Authenticated,                NONE, Denied, Ok;
     ListMemberships "me.memberships.list"     Caller   Authenticated,                NONE, Denied, Ok;
     ListTokens      "iam.token.list"          Caller   Authenticated,                NONE, Denied, Ok;
@@ -322,6 +383,19 @@ impl Action {
                 | Self::ReadTeam
                 | Self::ListMembers
                 | Self::ListAccounts
+                | Self::ListProjects
+                | Self::ReadProject
+                | Self::ListPolicies
+                | Self::ReadPolicy
+                | Self::ListAssignable
+                | Self::ListPolicyMembers
+                | Self::ListPolicyBindings
+                | Self::ReadPolicyBinding
+                | Self::ListAccessBindings
+                | Self::ListOwnElevations
+                | Self::ReadOwnElevation
+                | Self::ListElevations
+                | Self::ReadElevation
                 | Self::ReadAccount
                 | Self::ListCredentials
                 | Self::ReadMe

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use coffer_crypto::token::TokenHash;
 
+use super::access_policy::Circumstances;
 use super::decide::Grant;
 use super::identity::Organisation;
+use super::policy::PolicyGrant;
 use super::scopes::Scopes;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Whoever acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,17 @@ pub enum Principal {
     User { subject: String },
     ServiceAccount { id: String, slug: String },
     System { reason: &'static str },
+}
+
+impl Principal {
+    /// The word of its kind, and its identity.
+    pub fn kind_and_id(&self) -> (&'static str, &str) {
+        match self {
+            Self::User { subject } => ("user", subject),
+            Self::ServiceAccount { id, .. } => ("service_account", id),
+            Self::System { reason } => ("system", reason),
+        }
+    }
 }
 
 /// The credential that was shown: what it is, never its text.
@@ -65,6 +78,32 @@ impl Caller {
         grants: Vec<Grant>,
     ) -> Self {
         Self { principal, credential, standing, teams, grants }
+    }
+
+    /// The same caller with what a project's policies grant besides, as far as it counts now and from here.
+    pub fn within(&self, held: &[PolicyGrant], now: i64, client: Option<IpAddr>) -> Self {
+        let circumstances =
+            Circumstances { principal: &self.principal, teams: &self.teams, client, now };
+        let counts = |grant: &&PolicyGrant| grant.counts(&circumstances);
+        let mut grants = self.grants.clone();
+        grants.extend(held.iter().filter(counts).map(|held| held.grant.clone()));
+        Self {
+            principal: self.principal.clone(),
+            credential: self.credential.clone(),
+            standing: self.standing.clone(),
+            teams: self.teams.clone(),
+            grants,
+        }
+    }
+
+    /// Refuses a caller whose credential has ended.
+    pub fn check_alive(&self, now: i64) -> Result<()> {
+        match self.credential.expires_at {
+            Some(expires_at) if expires_at <= now => {
+                Err(Error::Unauthenticated { cause: "expired token" })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

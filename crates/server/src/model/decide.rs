@@ -16,6 +16,18 @@ pub struct Grant {
     pub permissions: Permissions,
     /// Of the binding: what it grants is good for no more than these.
     pub scopes: Scopes,
+    pub hand_on: HandOn,
+}
+
+/// How far its holder may hand a grant on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HandOn {
+    /// It counts for a while or under conditions.
+    Never,
+    /// By a policy of one project.
+    InProject,
+    /// By a role of the organisation, or a policy that holds in a project and all below it: there.
+    Below,
 }
 
 /// What an action is about.
@@ -95,6 +107,7 @@ mod tests {
             patterns: patterns.iter().map(|p| Pattern::new(p)).collect(),
             permissions: Permissions::from_words(permissions.iter().copied()),
             scopes: Scopes::default(),
+            hand_on: HandOn::Below,
         }
     }
 

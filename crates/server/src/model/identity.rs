@@ -1,4 +1,4 @@
-//! Organisations, people, regions, projects.
+//! Organisations, people, regions.
 
 use coffer_api::Map;
 
@@ -27,6 +27,7 @@ impl Organisation {
         match feature {
             Feature::Secrets => self.secrets_gate,
             Feature::Kms => self.kms_gate,
+            Feature::Projects => self.projects_gate,
         }
     }
 }
@@ -80,13 +81,6 @@ pub struct Region {
     pub created_at: i64,
     pub updated_at: i64,
     pub object_version: i64,
-}
-
-/// A project, as far as scoping needs it.
-#[derive(Debug, Clone)]
-pub struct Project {
-    pub id: String,
-    pub slug: String,
 }
 
 /// A personal access token as it is listed, never its text.

@@ -21,6 +21,14 @@ pub const ACCOUNTS_MAX: usize = 1000;
 pub const TEAM_MEMBERS_MAX: usize = 1000;
 pub const RULES_MAX: usize = 100;
 pub const BINDINGS_MAX: usize = 1000;
+/// Roles that are bound to one user, team or service account itself.
+pub const ROLES_OF_ONE_MAX: i64 = 256;
+/// Of the identities in all rules of an organisation.
+pub const RULE_BYTES_MAX: usize = 1024 * 1024;
+pub const PROJECTS_MAX: usize = 1000;
+pub const POLICIES_MAX: usize = 200;
+pub const PENDING_ELEVATIONS_MAX: i64 = 20;
+pub const ELEVATION_DAYS_MAX: i64 = 30;
 pub const ROTATION_DAYS_MAX: i64 = 3650;
 pub const VALUE_BYTES_MAX: usize = 4096;
 pub const VALUES_MAX: usize = 256;

@@ -1,12 +1,12 @@
 //! Roles, rules and bindings as they are kept and shown; `decide` has them compiled.
 
-use coffer_api::Map;
+use coffer_api::{CreateRuleRequest, Map};
 
 use super::action::{Permission, Permissions, Resource};
-use super::decide::Grant;
+use super::decide::{Grant, HandOn};
 use super::identity::User;
 use super::scopes::Scopes;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 
 /// A named set of rules.
 #[derive(Debug, Clone)]
@@ -73,27 +73,37 @@ pub struct Named {
     pub created_at: i64,
 }
 
-/// Types of resources that a rule may name beside ours: those of other products of the API.
-const FOREIGN_RESOURCES: [&str; 9] = [
-    "project",
-    "cloud_vpc",
-    "cloud_subnet",
-    "kubernetes_cluster",
-    "dbaas_db_cluster",
-    "dns_zone",
-    "container_registry",
-    "object_storage_bucket",
-    "iam_policy",
-];
 const LIST_MAX: usize = 64;
 const IDENTITY_BYTES_MAX: usize = 512;
 
+impl Holder {
+    /// The word of its kind, and its identity.
+    pub fn kind_and_id(&self) -> (&'static str, &str) {
+        match self {
+            Self::User(user) => ("user", &user.subject),
+            Self::Team(team) => ("team", &team.id),
+            Self::ServiceAccount(account) => ("service_account", &account.id),
+        }
+    }
+}
+
 impl Rule {
+    /// A rule as it was sent, checked.
+    pub fn of_request(id: String, sent: &CreateRuleRequest) -> Result<Self> {
+        let rule = Self {
+            id,
+            resources: sent.resources.clone(),
+            identities: sent.resource_identities.clone().unwrap_or_default(),
+            permissions: sent.permissions.clone(),
+            note: sent.note.clone().unwrap_or_default(),
+        };
+        rule.check()?;
+        Ok(rule)
+    }
+
     /// Checks a rule as sent. Words that mean nothing are refused: a mistyped one would grant nothing, quietly.
-    pub fn check(&self) -> Result<()> {
-        check_list("resources", &self.resources, |word| {
-            word == "*" || FOREIGN_RESOURCES.contains(&word) || Resource::from_name(word).is_some()
-        })?;
+    fn check(&self) -> Result<()> {
+        check_list("resources", &self.resources, |word| word == "*" || is_resource_type(word))?;
         check_list("permissions", &self.permissions, |word| {
             word == "*" || Permission::from_word(word).is_some()
         })?;
@@ -109,17 +119,20 @@ impl Rule {
         }
     }
 
-    /// Whether whoever has these grants holds all that the rule grants (contract, section 14, 35).
+    /// Whether whoever has these grants holds all that the rule grants, so as to hand it on as far as `reach`
+    /// (contract, section 14, 35).
     ///
     /// Each permission on each resource must be held on all of each identity. A grant that is bound to scopes
     /// counts for nothing here.
-    pub fn is_held(&self, grants: &[Grant]) -> bool {
+    pub fn is_held(&self, grants: &[Grant], reach: HandOn) -> bool {
         let all = [String::from("*")];
         let identities = if self.identities.is_empty() { &all[..] } else { &self.identities };
         self.resources.iter().all(|resource| {
             self.permissions.iter().all(|permission| {
                 identities.iter().all(|identity| {
-                    grants.iter().any(|grant| holds(grant, resource, permission, identity))
+                    grants.iter().any(|grant| {
+                        grant.hand_on >= reach && holds(grant, resource, permission, identity)
+                    })
                 })
             })
         })
@@ -130,9 +143,42 @@ fn check_list(field: &str, list: &[String], is_known: impl Fn(&str) -> bool) -> 
     if list.len() > LIST_MAX {
         return Err(Error::invalid(field, format!("more than {LIST_MAX} entries")));
     }
+    let again = list.iter().enumerate().find(|(at, word)| list[..*at].contains(word));
+    if let Some((_, word)) = again {
+        return Err(Error::invalid(field, format!("`{}` stands twice", shorten(word))));
+    }
     match list.iter().all(|word| is_known(word)) {
         true => Ok(()),
         false => Err(Error::invalid(field, "holds a word that means nothing here")),
+    }
+}
+
+/// Types of other products of the API may stand in rules as well; they grant nothing here.
+fn is_resource_type(word: &str) -> bool {
+    (1..=64).contains(&word.len())
+        && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+/// Refuses rules that would take long to compare with grants: what is compared is bytes of identities with bytes
+/// of patterns, once for each type of resource and word.
+pub fn check_comparable(rules: &[Rule], grants: &[Grant]) -> Result<()> {
+    const STEPS_MAX: usize = 1 << 30;
+    let bytes =
+        |texts: &mut dyn Iterator<Item = usize>| texts.map(|bytes| bytes + 16).sum::<usize>();
+    let asked: usize = rules
+        .iter()
+        .map(|rule| {
+            let identities = bytes(&mut rule.identities.iter().map(String::len)).max(16);
+            rule.resources.len() * rule.permissions.len() * identities
+        })
+        .sum();
+    let held: usize = grants
+        .iter()
+        .map(|grant| bytes(&mut grant.patterns.iter().map(|p| p.as_str().len())).max(16))
+        .sum();
+    match asked.saturating_mul(held) > STEPS_MAX {
+        true => Err(Error::invalid("", "too many rules to compare with what you hold; split them")),
+        false => Ok(()),
     }
 }
 
@@ -220,17 +266,23 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(wanted.is_held(&[compiled(&own)]), expected, "{own:?} {wanted:?}");
+            let held = wanted.is_held(&[compiled(&own)], HandOn::Below);
+            assert_eq!(held, expected, "{own:?} {wanted:?}");
         }
         let halves = [
             compiled(&rule(&["secret"], &["/a/*"], &["read"])),
             compiled(&rule(&["secret"], &["/b/*"], &["read"])),
         ];
-        assert!(rule(&["secret"], &["/a/x", "/b/x"], &["read"]).is_held(&halves));
-        assert!(!rule(&["secret"], &["/*"], &["read"]).is_held(&halves));
+        let below = HandOn::Below;
+        assert!(rule(&["secret"], &["/a/x", "/b/x"], &["read"]).is_held(&halves, below));
+        assert!(!rule(&["secret"], &["/*"], &["read"]).is_held(&halves, below));
         let read_only = Scopes::parse(&["api:read".to_owned()]).unwrap();
         let bound = Grant { scopes: read_only, ..compiled(&rule(&["*"], &[], &["*"])) };
-        assert!(!rule(&["secret"], &[], &["read"]).is_held(&[bound]));
+        assert!(!rule(&["secret"], &[], &["read"]).is_held(&[bound], HandOn::InProject));
+        let here = Grant { hand_on: HandOn::InProject, ..compiled(&rule(&["*"], &[], &["*"])) };
+        let here = [here];
+        assert!(rule(&["secret"], &[], &["*"]).is_held(&here, HandOn::InProject));
+        assert!(!rule(&["secret"], &[], &["*"]).is_held(&here, HandOn::Below));
     }
 
     #[test]
@@ -238,7 +290,9 @@ mod tests {
         for bad in [
             rule(&[], &[], &["read"]),
             rule(&["secret"], &[], &[]),
-            rule(&["secrets"], &[], &["read"]),
+            rule(&["secret", "secret"], &[], &["read"]),
+            rule(&["Secret"], &[], &["read"]),
+            rule(&[""], &[], &["read"]),
             rule(&["secret"], &[], &["reveal"]),
             rule(&["secret"], &[], &["READ"]),
             rule(&["secret"], &[""], &["read"]),
@@ -278,7 +332,7 @@ mod tests {
             let grants: Vec<_> = own.iter().map(compiled).collect();
             let Some(action) = Action::ALL.get(at).copied() else { return Ok(()) };
             let target = Target::One(&identity);
-            if wanted.is_held(&grants) && allows(&[compiled(&wanted)], action, target) {
+            if wanted.is_held(&grants, HandOn::Below) && allows(&[compiled(&wanted)], action, target) {
                 prop_assert!(allows(&grants, action, target), "{own:?} {wanted:?} {action}");
             }
         }

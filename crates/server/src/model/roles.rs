@@ -1,7 +1,7 @@
 //! The system roles: the same in every organisation, read-only (contract, section 14, 34).
 
 use super::action::Permissions;
-use super::decide::Grant;
+use super::decide::{Grant, HandOn};
 use super::role::Rule;
 use super::scopes::Scopes;
 
@@ -63,5 +63,6 @@ pub fn compile(role: &str, resources: &[&str], identities: &[&str], permissions:
         patterns: identities.iter().map(|text| super::pattern::Pattern::new(text)).collect(),
         permissions: Permissions::from_words(permissions.iter().copied()),
         scopes: Scopes::default(),
+        hand_on: HandOn::Below,
     }
 }

@@ -30,6 +30,8 @@ pub struct Secret {
     pub labels: Map,
     pub annotations: Map,
     pub access_policy: Option<Json>,
+    /// Whom the names in the policy meant when it was set; `None` where that was not kept.
+    pub policy_names: Option<Map>,
     pub current_version: i64,
     pub latest_version: i64,
     pub object_version: i64,

@@ -2,6 +2,7 @@
 
 use coffer_api::Map;
 
+use super::identity::User;
 use super::scopes::Scopes;
 
 /// A principal that is no person.
@@ -14,7 +15,9 @@ pub struct ServiceAccount {
     pub labels: Map,
     pub annotations: Map,
     /// Who made it: a user's subject or a service account's identity.
-    pub created_by: String,
+    pub made_by: String,
+    /// The user who made it, where one did.
+    pub made_by_user: Option<User>,
     pub created_at: i64,
     pub updated_at: i64,
     pub object_version: i64,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use coffer_api::{CreateSecretRequest, Map, UpdateSecretRequest, Versions};
 use serde_json::Value as Json;
 
-use super::{Named, View, address, parse_policy, seal};
+use super::{Named, View, address, names_in, parse_policy, seal};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate;
@@ -41,6 +41,7 @@ pub async fn create(
         key.key_type.check(Use::Secrets)?;
         key.check_active()?;
         let (key_version, sealed) = seal(app, tx, &at, &key, (1, &body.value)).await?;
+        let names = names_in(tx, body.policy.as_ref()).await?;
         let id = app.clock.fresh_id("s-")?;
         let new = NewSecret {
             id: &id,
@@ -48,7 +49,7 @@ pub async fn create(
             description: &body.description,
             labels: &body.labels,
             annotations: &body.annotations,
-            access_policy: body.policy.as_ref(),
+            access_policy: body.policy.as_ref().map(|policy| (policy, &names)),
         };
         tx.insert_secret(&at, &new, now).await?;
         let with = (body.value.format, key_version);

@@ -5,7 +5,7 @@ pub mod manage;
 pub mod policy;
 pub mod value;
 
-use coffer_api::SecretPath;
+use coffer_api::{Map, SecretPath};
 use serde_json::Value as Json;
 
 use crate::app::App;
@@ -111,6 +111,22 @@ fn parse_policy(policy: Option<&Json>) -> Result<Option<(&Json, AccessPolicy)>> 
             Ok(Some((json, AccessPolicy::compile(&wire)?)))
         }
     }
+}
+
+/// Whom the names in a policy mean, now that it is set: a slug that is free later may be anybody's.
+async fn names_in(tx: &mut Tx, policy: Option<&Json>) -> Result<Map> {
+    let mut meant = Map::new();
+    let Some((_, policy)) = parse_policy(policy)? else { return Ok(meant) };
+    let [teams, accounts] = policy.names();
+    for name in teams {
+        let found = tx.find_team(name).await?;
+        meant.extend(found.map(|team| (format!("team:{name}"), team.id)));
+    }
+    for name in accounts {
+        let found = tx.find_service_account(name).await?;
+        meant.extend(found.map(|account| (format!("serviceAccount:{name}"), account.id)));
+    }
+    Ok(meant)
 }
 
 /// Objects where objects belong: a struct would also be read from an array, field by field.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coffer_api::SetPolicyRequest;
 
-use super::{Named, View, address, parse_policy};
+use super::{Named, View, address, names_in, parse_policy};
 use crate::app::App;
 use crate::error::Result;
 use crate::gate;
@@ -33,7 +33,9 @@ pub async fn set(
         let secret = tx.read_secret(&at).await?;
         let policy = policy.as_ref().map_err(Clone::clone)?;
         precondition.check(secret.object_version)?;
-        tx.set_policy(&secret.id, policy.as_ref(), shared.clock.now()).await?;
+        let names = names_in(tx, policy.as_ref()).await?;
+        let policy = policy.as_ref().map(|policy| (policy, &names));
+        tx.set_policy(&secret.id, policy, shared.clock.now()).await?;
         View::new(&shared, scope, tx.read_secret(&at).await?, None)
     })
     .await

@@ -145,11 +145,14 @@ fn check_body_path(path: Option<&str>, at: &Address) -> Result<()> {
 }
 
 fn check_policy(app: &App, scope: &Scope, secret: &Secret, action: Action) -> Result<()> {
-    let Some((_, policy)) = parse_policy(secret.access_policy.as_ref())
+    let Some((_, mut policy)) = parse_policy(secret.access_policy.as_ref())
         .map_err(|error| Error::corrupt(format!("a stored access policy: {error}")))?
     else {
         return Ok(());
     };
+    if let Some(names) = &secret.policy_names {
+        policy.hold_to(names);
+    }
     let circumstances = Circumstances {
         principal: &scope.caller.principal,
         teams: &scope.caller.teams,

@@ -1,11 +1,11 @@
-//! Rows of organisations, regions, projects, people and roles.
+//! Rows of organisations, regions and people.
 
 use super::roles::NewRole;
 use super::tx::Columns;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::caller::Team;
-use crate::model::identity::{MemberRole, Membership, Organisation, Project, Region, User};
+use crate::model::identity::{MemberRole, Membership, Organisation, Region, User};
 use crate::model::roles;
 use crate::model::team::Member;
 use Value::{Int, Text};
@@ -79,29 +79,6 @@ impl Tx {
                 updated_at: row.int()?,
                 object_version: row.int()?,
             })
-        })
-        .await
-    }
-
-    pub async fn insert_project(
-        &mut self,
-        (id, slug, name): (&str, &str, &str),
-        now: i64,
-    ) -> Result<()> {
-        self.identities_changed();
-        let organisation = self.organisation();
-        let values = [Text(&organisation), Text(id), Text(slug), Text(name), Int(now)];
-        match self.execute(sql::INSERT_PROJECT, &values).await? {
-            1 => Ok(()),
-            _ => Err(Error::Conflict(format!("a project `{slug}` exists already"))),
-        }
-    }
-
-    /// Finds by identity or slug.
-    pub async fn find_project(&mut self, reference: &str) -> Result<Option<Project>> {
-        let organisation = self.organisation();
-        self.row(sql::FIND_PROJECT, &[Text(&organisation), Text(reference)], |row| {
-            Ok(Project { id: row.text()?, slug: row.text()? })
         })
         .await
     }

@@ -4,8 +4,11 @@
 //! savepoint of its own and commits once for all (group commit), and one reading thread per core.
 
 mod audit;
+mod elevations;
 mod identity;
 mod kms;
+mod policies;
+mod projects;
 mod roles;
 mod root_keys;
 mod secrets;
@@ -32,11 +35,12 @@ use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
 pub use kms::{DueKey, NewKey};
+pub use policies::NewPolicyBinding;
 pub use roles::{NewBinding, NewRole};
 pub use root_keys::VersionPlace;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
 pub use tokens::{NewToken, TokenHolder};
-pub use tx::Tx;
+pub use tx::{Note, Tx};
 
 use crate::error::{Error, Result};
 use tx::Value;
@@ -53,6 +57,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_foundation.sql"),
     include_str!("../../migrations/0002_kms.sql"),
     include_str!("../../migrations/0003_iam.sql"),
+    include_str!("../../migrations/0004_projects.sql"),
 ];
 
 /// The embedded store. Clones share it; it closes when [`Store::close`] is called.
@@ -118,12 +123,12 @@ impl Store {
     /// Opens the store in a `folder` that is locked, making it at first, and brings its schema up to date.
     pub fn open(folder: &Path, lock: File) -> anyhow::Result<Self> {
         let file = folder.join("coffer.db");
-        let mut writer = Tx::new(connect(&file)?);
+        let identity_epoch = Arc::new(AtomicU64::new(1));
+        let mut writer = Tx::new(connect(&file)?, identity_epoch.clone());
         migrate(&writer)?;
         // A crash may have kept the log from being emptied of what was erased for ever.
         writer.erased_for_ever();
         writer.forget_erased();
-        let identity_epoch = Arc::new(AtomicU64::new(1));
         let cores =
             std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 16));
         let (writing, readers, searcher) = (Lane::new(1), Lane::new(cores), Lane::new(1));
@@ -131,7 +136,7 @@ impl Store {
         let mut threads = vec![start("store-writer", move || run_writer(writer, &writes, &epoch))?];
         for lane in [&readers, &searcher] {
             for _ in 0..lane.threads {
-                threads.push(start_reader(&file, lane.waiting.clone())?);
+                threads.push(start_reader(&file, lane.waiting.clone(), identity_epoch.clone())?);
             }
         }
         let threads = std::sync::Mutex::new(threads);
@@ -326,7 +331,7 @@ fn write_batch(tx: &mut Tx, batch: &mut [Box<dyn Job>]) -> Result<()> {
     tx.control("COMMIT")
 }
 
-fn run_reader(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>) {
+fn run_reader(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>, epoch: Arc<AtomicU64>) {
     let started = std::time::Instant::now();
     let millis = move || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let deadline = Arc::new(AtomicU64::new(u64::MAX));
@@ -336,7 +341,7 @@ fn run_reader(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>) {
     if connection.progress_handler(10_000, Some(overdue)).is_err() {
         return;
     }
-    let mut tx = Tx::new(connection);
+    let mut tx = Tx::new(connection, epoch);
     while let Ok(mut job) = jobs.recv() {
         let stop = job.is_last();
         deadline.store(millis() + READ_MILLIS_MAX, Ordering::Relaxed);
@@ -355,10 +360,14 @@ fn run_reader(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>) {
     }
 }
 
-fn start_reader(file: &Path, jobs: Receiver<Box<dyn Job>>) -> anyhow::Result<JoinHandle<()>> {
+fn start_reader(
+    file: &Path,
+    jobs: Receiver<Box<dyn Job>>,
+    epoch: Arc<AtomicU64>,
+) -> anyhow::Result<JoinHandle<()>> {
     let connection = connect(file)?;
     connection.pragma_update(None, "query_only", true)?;
-    start("store-reader", move || run_reader(connection, &jobs))
+    start("store-reader", move || run_reader(connection, &jobs, epoch))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the store has threads of its own")]

@@ -110,6 +110,23 @@ impl Tx {
     }
 
     pub async fn insert_rule(&mut self, role: &str, rule: &Rule) -> Result<()> {
+        self.insert_rule_into(sql::INSERT_RULE, role, rule).await
+    }
+
+    /// Bytes that the identities in all rules of the organisation take.
+    pub async fn measure_rules(&mut self) -> Result<i64> {
+        let organisation = self.organisation();
+        let bytes = self.row(sql::MEASURE_RULES, &[Text(&organisation)], |row| row.int()).await?;
+        Ok(bytes.unwrap_or_default())
+    }
+
+    /// Inserts a rule of a role or a policy, as the statement says.
+    pub(super) async fn insert_rule_into(
+        &mut self,
+        statement: &str,
+        owner: &str,
+        rule: &Rule,
+    ) -> Result<()> {
         self.identities_changed();
         let organisation = self.organisation();
         let lists =
@@ -118,28 +135,19 @@ impl Tx {
         let values = [
             Text(&organisation),
             Text(&rule.id),
-            Text(role),
+            Text(owner),
             Text(resources),
             Text(identities),
             Text(permissions),
             Text(&rule.note),
         ];
-        self.change_one(sql::INSERT_RULE, &values).await
+        self.change_one(statement, &values).await
     }
 
     /// A role's rules as they are stored; those of a system role stand in the code.
     pub async fn list_rules(&mut self, role: &str) -> Result<Vec<Rule>> {
         let organisation = self.organisation();
-        self.rows(sql::LIST_RULES, &[Text(&organisation), Text(role)], |row| {
-            Ok(Rule {
-                id: row.text()?,
-                resources: row.json()?,
-                identities: row.json()?,
-                permissions: row.json()?,
-                note: row.text()?,
-            })
-        })
-        .await
+        self.rows(sql::LIST_RULES, &[Text(&organisation), Text(role)], read_rule).await
     }
 
     pub async fn delete_rule(&mut self, role: &str, rule: &str) -> Result<()> {
@@ -173,6 +181,14 @@ impl Tx {
         self.change_one(sql::INSERT_BINDING, &values).await
     }
 
+    /// How many bindings of roles a principal itself has.
+    pub async fn count_bindings_of(&mut self, (kind, principal): (&str, &str)) -> Result<i64> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(kind), Text(principal)];
+        let count = self.row(sql::COUNT_BINDINGS_OF, &values, |row| row.int()).await?;
+        Ok(count.unwrap_or_default())
+    }
+
     pub async fn list_bindings(&mut self, role: &str) -> Result<Vec<Binding>> {
         let organisation = self.organisation();
         self.rows(sql::LIST_BINDINGS, &[Text(&organisation), Text(role)], read_binding).await
@@ -188,11 +204,12 @@ impl Tx {
         }
     }
 
-    /// Unbinds every role from a principal.
+    /// Unbinds every role and policy from a principal.
     pub async fn delete_bindings(&mut self, (kind, principal): (&str, &str)) -> Result<()> {
         self.identities_changed();
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(kind), Text(principal)];
+        self.execute(sql::DELETE_POLICY_BINDINGS_OF, &values).await?;
         self.execute(sql::DELETE_BINDINGS, &values).await.map(|_| ())
     }
 
@@ -212,22 +229,37 @@ impl Tx {
                 let scopes = Scopes::stored(row.json()?);
                 let within = |grant| Grant { scopes: scopes.clone(), ..grant };
                 if system {
-                    return Ok(roles::system_grants(&slug).into_iter().map(within).collect());
+                    let grants = roles::system_grants(&slug);
+                    return Ok(grants.into_iter().map(within).collect::<Vec<_>>());
                 }
                 let lists = [row.text_or_null()?, row.text_or_null()?, row.text_or_null()?];
-                let [Some(resources), Some(identities), Some(permissions)] = &lists else {
-                    return Ok(Vec::new());
-                };
-                let list = |text: &str| from_json::<Vec<String>>(text);
-                let lists = [list(resources)?, list(identities)?, list(permissions)?];
-                let [resources, identities, permissions] = lists
-                    .each_ref()
-                    .map(|list| list.iter().map(String::as_str).collect::<Vec<_>>());
-                Ok(vec![within(roles::compile(&slug, &resources, &identities, &permissions))])
+                Ok(compile_lists(&slug, &lists)?.into_iter().map(within).collect())
             })
             .await?;
         Ok(grants.into_iter().flatten().collect())
     }
+}
+
+/// A rule from its three stored lists; none where there is no rule.
+pub(super) fn compile_lists(role: &str, lists: &[Option<String>; 3]) -> Result<Option<Grant>> {
+    let [Some(resources), Some(identities), Some(permissions)] = lists else {
+        return Ok(None);
+    };
+    let list = |text: &str| from_json::<Vec<String>>(text);
+    let lists = [list(resources)?, list(identities)?, list(permissions)?];
+    let [resources, identities, permissions] =
+        lists.each_ref().map(|list| list.iter().map(String::as_str).collect::<Vec<_>>());
+    Ok(Some(roles::compile(role, &resources, &identities, &permissions)))
+}
+
+pub(super) fn read_rule(row: &Columns<'_>) -> Result<Rule> {
+    Ok(Rule {
+        id: row.text()?,
+        resources: row.json()?,
+        identities: row.json()?,
+        permissions: row.json()?,
+        note: row.text()?,
+    })
 }
 
 fn read_role(row: &Columns<'_>) -> Result<Role> {
@@ -245,7 +277,7 @@ fn read_role(row: &Columns<'_>) -> Result<Role> {
     })
 }
 
-fn read_binding(row: &Columns<'_>) -> Result<Binding> {
+pub(super) fn read_binding(row: &Columns<'_>) -> Result<Binding> {
     let (id, name, description) = (row.text()?, row.text()?, row.text()?);
     let (labels, annotations) = (row.json()?, row.json()?);
     let (scopes, created_at) = (Scopes::stored(row.json()?), row.int()?);

@@ -18,7 +18,8 @@ pub struct NewSecret<'a> {
     pub description: &'a str,
     pub labels: &'a Map,
     pub annotations: &'a Map,
-    pub access_policy: Option<&'a Json>,
+    /// With whom its names mean.
+    pub access_policy: Option<(&'a Json, &'a Map)>,
 }
 
 /// A secret with the version asked for, if there is such a one.
@@ -46,7 +47,7 @@ impl Tx {
         now: i64,
     ) -> Result<()> {
         let (labels, annotations) = (to_json(new.labels)?, to_json(new.annotations)?);
-        let policy = new.access_policy.map(to_json).transpose()?;
+        let (policy, names) = policy_columns(new.access_policy)?;
         let values = [
             Text(&at.organisation),
             Text(&at.region),
@@ -58,6 +59,7 @@ impl Tx {
             Text(&labels),
             Text(&annotations),
             Value::text_or_null(policy.as_deref()),
+            Value::text_or_null(names.as_deref()),
             Int(now),
         ];
         match self.execute(sql::INSERT_SECRET, &values).await? {
@@ -167,14 +169,19 @@ impl Tx {
     pub async fn set_policy(
         &mut self,
         secret: &str,
-        policy: Option<&Json>,
+        policy: Option<(&Json, &Map)>,
         now: i64,
     ) -> Result<()> {
         let organisation = self.organisation();
-        let policy = policy.map(to_json).transpose()?;
-        let policy = Value::text_or_null(policy.as_deref());
-        self.change_one(sql::SET_POLICY, &[Text(&organisation), Text(secret), policy, Int(now)])
-            .await
+        let (policy, names) = policy_columns(policy)?;
+        let values = [
+            Text(&organisation),
+            Text(secret),
+            Value::text_or_null(policy.as_deref()),
+            Value::text_or_null(names.as_deref()),
+            Int(now),
+        ];
+        self.change_one(sql::SET_POLICY, &values).await
     }
 
     /// Sets description, labels and annotations to those of `secret`.
@@ -234,6 +241,12 @@ impl Tx {
     }
 }
 
+/// A policy and whom its names mean, as they are stored.
+fn policy_columns(policy: Option<(&Json, &Map)>) -> Result<(Option<String>, Option<String>)> {
+    let Some((policy, names)) = policy else { return Ok((None, None)) };
+    Ok((Some(to_json(policy)?), Some(to_json(names)?)))
+}
+
 fn read_secret(row: &Columns<'_>) -> Result<Secret> {
     Ok(Secret {
         id: row.text()?,
@@ -242,6 +255,7 @@ fn read_secret(row: &Columns<'_>) -> Result<Secret> {
         labels: row.json()?,
         annotations: row.json()?,
         access_policy: row.text_or_null()?.map(|text| from_json(&text)).transpose()?,
+        policy_names: row.text_or_null()?.map(|text| from_json(&text)).transpose()?,
         current_version: row.int()?,
         latest_version: row.int()?,
         object_version: row.int()?,

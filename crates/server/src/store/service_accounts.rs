@@ -2,6 +2,7 @@
 
 use coffer_crypto::token::TokenHash;
 
+use super::identity::read_user;
 use super::tx::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
@@ -33,7 +34,7 @@ impl Tx {
             Text(&account.description),
             Text(&labels),
             Text(&annotations),
-            Text(&account.created_by),
+            Text(&account.made_by),
             Int(account.created_at),
         ];
         match self.execute(sql::INSERT_ACCOUNT, &values).await? {
@@ -92,7 +93,6 @@ impl Tx {
         account: &str,
         credential: &AccessCredential,
     ) -> Result<()> {
-        self.identities_changed();
         let organisation = self.organisation();
         let scopes = to_json(&credential.scopes.words())?;
         let values = [
@@ -166,9 +166,10 @@ fn read_account(row: &Columns<'_>) -> Result<ServiceAccount> {
         description: row.text()?,
         labels: row.json()?,
         annotations: row.json()?,
-        created_by: row.text()?,
         created_at: row.int()?,
         updated_at: row.int()?,
         object_version: row.int()?,
+        made_by: row.text()?,
+        made_by_user: (!row.skip_null(4)?).then(|| read_user(row)).transpose()?,
     })
 }

@@ -20,7 +20,7 @@ macro_rules! key_columns {
 
 macro_rules! secret_columns {
     () => {
-        "s.secret_id, s.path, s.description, s.labels, s.annotations, s.access_policy, s.current_version,
+        "s.secret_id, s.path, s.description, s.labels, s.annotations, s.access_policy, s.policy_names, s.current_version,
          s.latest_version, s.object_version, s.created_at, s.updated_at, s.last_accessed_at"
     };
 }
@@ -44,10 +44,82 @@ macro_rules! member_columns {
     };
 }
 
+/// A service account `a` with the user `u` who made it, if one did.
 macro_rules! account_columns {
     () => {
-        "a.account_id, a.slug, a.name, a.description, a.labels, a.annotations, a.created_by, a.created_at,
-         a.updated_at, a.object_version"
+        "a.account_id, a.slug, a.name, a.description, a.labels, a.annotations, a.created_at, a.updated_at,
+         a.object_version, a.created_by, u.subject, u.name, u.email, u.created_at"
+    };
+}
+
+macro_rules! project_columns {
+    () => {
+        "p.project_id, p.slug, p.name, p.description, p.labels, p.annotations, p.parent_id, p.created_at,
+         p.updated_at, p.object_version"
+    };
+}
+
+macro_rules! policy_columns {
+    () => {
+        "p.policy_id, p.project_id, p.slug, p.name, p.description, p.labels, p.annotations, p.system,
+         p.replicate, p.conditionals, p.created_at, p.updated_at, p.object_version"
+    };
+}
+
+/// A binding `b` with the user, team or service account that is bound.
+macro_rules! holder_columns {
+    () => {
+        "b.binding_id, b.name, b.description, b.labels, b.annotations, b.scopes, b.created_at,
+         u.subject, u.name, u.email, u.created_at, t.team_id, t.slug, t.name, t.created_at,
+         a.account_id, a.slug, a.name, a.created_at"
+    };
+}
+
+/// As [`holder_columns`], with what a binding of a policy has besides.
+macro_rules! policy_holder_columns {
+    () => {
+        "b.policy_id, b.expires_at, b.updated_at, b.elevation_id, b.binding_id, b.name, b.description,
+         b.labels, b.annotations, '[]', b.created_at,
+         u.subject, u.name, u.email, u.created_at, t.team_id, t.slug, t.name, t.created_at,
+         a.account_id, a.slug, a.name, a.created_at"
+    };
+}
+
+macro_rules! holder_joins {
+    () => {
+        "LEFT JOIN users u ON b.principal_kind = 'user' AND u.subject = b.principal_id
+         LEFT JOIN teams t ON b.principal_kind = 'team' AND t.organisation_id = $1
+             AND t.team_id = b.principal_id
+         LEFT JOIN service_accounts a ON b.principal_kind = 'service_account'
+             AND a.organisation_id = $1 AND a.account_id = b.principal_id"
+    };
+}
+
+/// `line`: the project $2 and all above it.
+macro_rules! line_of_project {
+    () => {
+        "WITH RECURSIVE line (project_id) AS (
+            SELECT CAST($2 AS TEXT)
+            UNION
+            SELECT o.parent_id FROM line JOIN projects o
+                ON o.organisation_id = $1 AND o.project_id = line.project_id
+            WHERE o.parent_id <> ''
+        )"
+    };
+}
+
+/// Policies `p` that hold in the project $2: its own, and those from above that are to.
+macro_rules! holds_in_project {
+    () => {
+        "p.organisation_id = $1 AND (p.project_id = $2
+            OR (p.replicate = 1 AND p.project_id IN (SELECT project_id FROM line)))"
+    };
+}
+
+macro_rules! elevation_columns {
+    () => {
+        "e.elevation_id, e.project_id, e.policy_id, e.principal_kind, e.principal_id, e.reason, e.labels,
+         e.annotations, e.status, e.expires_at, e.reviewed_by, e.review_note, e.created_at, e.updated_at"
     };
 }
 
@@ -92,12 +164,6 @@ statements! {
         object_version = regions.object_version + 1 WHERE regions.name <> $3 OR regions.kms <> $4";
     LIST_REGIONS = "SELECT region_id, slug, name, description, kms, created_at, updated_at, object_version
         FROM regions ORDER BY slug";
-    INSERT_PROJECT = "INSERT INTO projects (organisation_id, project_id, slug, name, created_at)
-        VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-    FIND_PROJECT = "SELECT project_id, slug FROM projects
-        WHERE organisation_id = $1 AND (project_id = $2 OR slug = $2)
-        ORDER BY project_id = $2 DESC LIMIT 1";
-
     // People.
     INSERT_USER = "INSERT INTO users (subject, name, email, created_at) VALUES ($1, $2, $3, $4)";
     FIND_USER = "SELECT subject, name, email, created_at FROM users WHERE subject = $1";
@@ -135,7 +201,7 @@ statements! {
     DELETE_TEAM_MEMBERS = "DELETE FROM team_members WHERE organisation_id = $1 AND team_id = $2";
     DELETE_MEMBER_OF_TEAM = "DELETE FROM team_members
         WHERE organisation_id = $1 AND team_id = $2 AND subject = $3";
-    LIST_ROLES_OF = concat!("SELECT ", role_columns!(), " FROM role_bindings b
+    LIST_ROLES_OF = concat!("SELECT DISTINCT ", role_columns!(), " FROM role_bindings b
         JOIN roles r ON r.organisation_id = $1 AND r.role_id = b.role_id
         WHERE b.organisation_id = $1 AND b.principal_kind = $2 AND b.principal_id = $3
         ORDER BY r.role_id");
@@ -165,17 +231,15 @@ statements! {
     INSERT_BINDING = "INSERT INTO role_bindings (organisation_id, binding_id, role_id, principal_kind,
         principal_id, name, description, labels, annotations, scopes, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    /// With the user, team or service account that is bound.
-    LIST_BINDINGS = "SELECT b.binding_id, b.name, b.description, b.labels, b.annotations, b.scopes,
-        b.created_at, u.subject, u.name, u.email, u.created_at, t.team_id, t.slug, t.name, t.created_at,
-        a.account_id, a.slug, a.name, a.created_at
-        FROM role_bindings b
-        LEFT JOIN users u ON b.principal_kind = 'user' AND u.subject = b.principal_id
-        LEFT JOIN teams t ON b.principal_kind = 'team' AND t.organisation_id = $1
-            AND t.team_id = b.principal_id
-        LEFT JOIN service_accounts a ON b.principal_kind = 'service_account'
-            AND a.organisation_id = $1 AND a.account_id = b.principal_id
-        WHERE b.organisation_id = $1 AND b.role_id = $2 ORDER BY b.binding_id";
+    LIST_BINDINGS = concat!("SELECT ", holder_columns!(), " FROM role_bindings b ", holder_joins!(), "
+        WHERE b.organisation_id = $1 AND b.role_id = $2 ORDER BY b.binding_id");
+    COUNT_BINDINGS_OF = "SELECT COUNT(*) FROM role_bindings
+        WHERE organisation_id = $1 AND principal_kind = $2 AND principal_id = $3";
+    /// Bytes that the identities in rules take.
+    MEASURE_RULES = "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM (
+        SELECT LENGTH(resource_identities) AS bytes FROM role_rules WHERE organisation_id = $1
+        UNION ALL
+        SELECT LENGTH(resource_identities) AS bytes FROM policy_rules WHERE organisation_id = $1) rules";
     DELETE_BINDING = "DELETE FROM role_bindings
         WHERE organisation_id = $1 AND role_id = $2 AND binding_id = $3";
     DELETE_BINDINGS_OF_ROLE = "DELETE FROM role_bindings WHERE organisation_id = $1 AND role_id = $2";
@@ -197,6 +261,111 @@ statements! {
         LEFT JOIN role_rules u ON u.organisation_id = $1 AND u.role_id = r.role_id
         ORDER BY r.role_id, u.rule_id";
 
+    // Projects and their IAM policies.
+    INSERT_PROJECT = "INSERT INTO projects (organisation_id, project_id, slug, name, description, labels,
+        annotations, parent_id, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT DO NOTHING";
+    FIND_PROJECT = concat!("SELECT ", project_columns!(), " FROM projects p
+        WHERE p.organisation_id = $1 AND (p.project_id = $2 OR p.slug = $2)
+        ORDER BY p.project_id = $2 DESC LIMIT 1");
+    LIST_PROJECTS = concat!("SELECT ", project_columns!(), " FROM projects p
+        WHERE p.organisation_id = $1 ORDER BY p.project_id");
+    SET_PROJECT = "UPDATE projects SET name = $3, description = $4, labels = $5, annotations = $6,
+        parent_id = $7, updated_at = $8, object_version = object_version + 1
+        WHERE organisation_id = $1 AND project_id = $2";
+    /// What stands in the way of deleting a project: other projects, keys, secrets.
+    COUNT_DEPENDENTS = "SELECT
+        (SELECT COUNT(*) FROM projects WHERE organisation_id = $1 AND parent_id = $2),
+        (SELECT COUNT(*) FROM kms_keys WHERE organisation_id = $1 AND project_id = $2
+            AND status <> 'deleted'),
+        (SELECT COUNT(*) FROM secrets WHERE organisation_id = $1 AND project_id = $2)";
+    DELETE_PROJECT = "DELETE FROM projects WHERE organisation_id = $1 AND project_id = $2";
+    /// A project and all above it, the project first.
+    LIST_LINE = concat!(line_of_project!(), " SELECT project_id FROM line");
+    INSERT_POLICY = "INSERT INTO iam_policies (organisation_id, policy_id, project_id, slug, name,
+        description, labels, annotations, system, replicate, conditionals, created_at, updated_at,
+        object_version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, 1) ON CONFLICT DO NOTHING";
+    /// By identity, else the project's own by slug, else one from above.
+    FIND_POLICY = concat!(line_of_project!(), " SELECT ", policy_columns!(), " FROM iam_policies p
+        WHERE ", holds_in_project!(), " AND (p.policy_id = $3 OR p.slug = $3)
+        ORDER BY p.policy_id = $3 DESC, p.project_id = $2 DESC, p.policy_id LIMIT 1");
+    LIST_POLICIES = concat!(line_of_project!(), " SELECT ", policy_columns!(), " FROM iam_policies p
+        WHERE ", holds_in_project!(), " ORDER BY p.policy_id");
+    /// The policies bound to a principal itself, in whichever project, while that lasts.
+    LIST_POLICIES_OF = concat!("SELECT DISTINCT ", policy_columns!(), " FROM policy_bindings b
+        JOIN iam_policies p ON p.organisation_id = $1 AND p.policy_id = b.policy_id
+        WHERE b.organisation_id = $1 AND b.principal_kind = $2 AND b.principal_id = $3
+        AND (b.expires_at IS NULL OR b.expires_at > $4) ORDER BY p.policy_id");
+    SET_POLICY_ABOUT = "UPDATE iam_policies SET description = $3, labels = $4, annotations = $5,
+        conditionals = $6, updated_at = $7, object_version = object_version + 1
+        WHERE organisation_id = $1 AND policy_id = $2";
+    TOUCH_POLICY = "UPDATE iam_policies SET updated_at = $3, object_version = object_version + 1
+        WHERE organisation_id = $1 AND policy_id = $2";
+    DELETE_POLICY = "DELETE FROM iam_policies WHERE organisation_id = $1 AND policy_id = $2";
+    DELETE_POLICIES = "DELETE FROM iam_policies WHERE organisation_id = $1 AND project_id = $2";
+    INSERT_POLICY_RULE = "INSERT INTO policy_rules (organisation_id, rule_id, policy_id, resources,
+        resource_identities, permissions, note) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    LIST_POLICY_RULES = "SELECT rule_id, resources, resource_identities, permissions, note
+        FROM policy_rules WHERE organisation_id = $1 AND policy_id = $2 ORDER BY rule_id";
+    DELETE_POLICY_RULE = "DELETE FROM policy_rules
+        WHERE organisation_id = $1 AND policy_id = $2 AND rule_id = $3";
+    DELETE_POLICY_RULES = "DELETE FROM policy_rules WHERE organisation_id = $1 AND policy_id IN (
+        SELECT policy_id FROM iam_policies
+        WHERE organisation_id = $1 AND (policy_id = $2 OR project_id = $2))";
+    INSERT_POLICY_BINDING = "INSERT INTO policy_bindings (organisation_id, binding_id, policy_id,
+        principal_kind, principal_id, name, description, labels, annotations, elevation_id, expires_at,
+        created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";
+    LIST_POLICY_BINDINGS = concat!("SELECT ", policy_holder_columns!(), " FROM policy_bindings b ",
+        holder_joins!(), " WHERE b.organisation_id = $1 AND b.policy_id = $2 ORDER BY b.binding_id");
+    SET_POLICY_BINDING = "UPDATE policy_bindings SET name = $4, description = $5, labels = $6,
+        annotations = $7, expires_at = $8, updated_at = $9
+        WHERE organisation_id = $1 AND policy_id = $2 AND binding_id = $3";
+    DELETE_POLICY_BINDING = "DELETE FROM policy_bindings
+        WHERE organisation_id = $1 AND policy_id = $2 AND binding_id = $3";
+    /// Those of a policy, or of all policies of a project.
+    DELETE_POLICY_BINDINGS = "DELETE FROM policy_bindings WHERE organisation_id = $1 AND policy_id IN (
+        SELECT policy_id FROM iam_policies
+        WHERE organisation_id = $1 AND (policy_id = $2 OR project_id = $2))";
+    DELETE_POLICY_BINDINGS_OF = "DELETE FROM policy_bindings
+        WHERE organisation_id = $1 AND principal_kind = $2 AND principal_id = $3";
+    DELETE_ELEVATED_BINDINGS = "DELETE FROM policy_bindings
+        WHERE organisation_id = $1 AND policy_id = $2 AND elevation_id = $3";
+    /// The rules of every policy that holds in the project $2 and is bound to a principal $3 of the kind $4, a
+    /// user also by team; a system policy has none here.
+    LIST_POLICY_RULES_OF = concat!(line_of_project!(), "
+        SELECT p.slug, p.system, p.replicate, p.conditionals, bound.expires_at, r.resources,
+        r.resource_identities, r.permissions
+        FROM (
+            SELECT b.policy_id, b.expires_at FROM policy_bindings b WHERE b.organisation_id = $1
+            AND b.principal_kind = $4 AND b.principal_id = $3
+            UNION
+            SELECT b.policy_id, b.expires_at FROM team_members m JOIN policy_bindings b
+            ON b.organisation_id = $1 AND b.principal_kind = 'team' AND b.principal_id = m.team_id
+            WHERE m.organisation_id = $1 AND m.subject = $3 AND $4 = 'user'
+        ) bound
+        JOIN iam_policies p ON p.policy_id = bound.policy_id AND ", holds_in_project!(), "
+        LEFT JOIN policy_rules r ON r.organisation_id = $1 AND r.policy_id = p.policy_id
+        ORDER BY p.policy_id, r.rule_id");
+    INSERT_ELEVATION = "INSERT INTO access_elevations (organisation_id, elevation_id, project_id,
+        policy_id, principal_kind, principal_id, reason, labels, annotations, status, expires_at,
+        reviewed_by, review_note, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending', $10, '', '', $11, $11)";
+    FIND_ELEVATION = concat!("SELECT ", elevation_columns!(), " FROM access_elevations e
+        WHERE e.organisation_id = $1 AND e.project_id = $2 AND e.elevation_id = $3");
+    /// Of a project, newest first; with $3 those of one principal.
+    LIST_ELEVATIONS = concat!("SELECT ", elevation_columns!(), " FROM access_elevations e
+        WHERE e.organisation_id = $1 AND e.project_id = $2
+        AND ($3 = '' OR (e.principal_kind = $3 AND e.principal_id = $4))
+        ORDER BY e.elevation_id DESC LIMIT 1000");
+    COUNT_PENDING_ELEVATIONS = "SELECT COUNT(*) FROM access_elevations
+        WHERE organisation_id = $1 AND project_id = $2 AND principal_kind = $3 AND principal_id = $4
+        AND status = 'pending' AND expires_at > $5";
+    SET_ELEVATION = "UPDATE access_elevations SET status = $3, reviewed_by = $4, review_note = $5,
+        updated_at = $6 WHERE organisation_id = $1 AND elevation_id = $2 AND status = $7";
+    DELETE_ELEVATIONS = "DELETE FROM access_elevations
+        WHERE organisation_id = $1 AND (policy_id = $2 OR project_id = $2)";
+
     // Tokens.
     INSERT_TOKEN = "INSERT INTO personal_access_tokens (token_hash, token_id, subject, name, scopes,
         created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -213,10 +382,10 @@ statements! {
         labels, annotations, created_by, created_at, updated_at, object_version)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, 1) ON CONFLICT DO NOTHING";
     FIND_ACCOUNT = concat!("SELECT ", account_columns!(), " FROM service_accounts a
-        WHERE a.organisation_id = $1 AND (a.account_id = $2 OR a.slug = $2)
+        LEFT JOIN users u ON u.subject = a.created_by WHERE a.organisation_id = $1 AND (a.account_id = $2 OR a.slug = $2)
         ORDER BY a.account_id = $2 DESC LIMIT 1");
     LIST_ACCOUNTS = concat!("SELECT ", account_columns!(), " FROM service_accounts a
-        WHERE a.organisation_id = $1 ORDER BY a.account_id");
+        LEFT JOIN users u ON u.subject = a.created_by WHERE a.organisation_id = $1 ORDER BY a.account_id");
     SET_ACCOUNT = "UPDATE service_accounts SET name = $3, description = $4, labels = $5, annotations = $6,
         updated_at = $7, object_version = object_version + 1
         WHERE organisation_id = $1 AND account_id = $2";
@@ -336,9 +505,9 @@ statements! {
 
     // Secrets.
     INSERT_SECRET = "INSERT INTO secrets (organisation_id, region_id, project_id, path, secret_id, key_id,
-        description, labels, annotations, access_policy, current_version, latest_version, object_version,
-        created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 1, 1, $11, $11) ON CONFLICT DO NOTHING";
+        description, labels, annotations, access_policy, policy_names, current_version, latest_version,
+        object_version, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, 1, 1, $12, $12) ON CONFLICT DO NOTHING";
     INSERT_SECRET_VERSION = "INSERT INTO secret_versions (organisation_id, secret_id, version, format,
         key_version, wrapped_data_key, sealed_value, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     FIND_SECRET = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), " FROM secrets s
@@ -365,7 +534,7 @@ statements! {
         AND s.path >= $4 AND s.path < $5 ORDER BY s.path LIMIT $6");
     SET_LATEST_VERSION = "UPDATE secrets SET current_version = $3, latest_version = $3, updated_at = $4,
         object_version = object_version + 1 WHERE organisation_id = $1 AND secret_id = $2";
-    SET_POLICY = "UPDATE secrets SET access_policy = $3, updated_at = $4,
+    SET_POLICY = "UPDATE secrets SET access_policy = $3, policy_names = $4, updated_at = $5,
         object_version = object_version + 1 WHERE organisation_id = $1 AND secret_id = $2";
     SET_METADATA = "UPDATE secrets SET description = $3, labels = $4, annotations = $5, updated_at = $6,
         object_version = object_version + 1 WHERE organisation_id = $1 AND secret_id = $2";

@@ -34,7 +34,6 @@ impl Tx {
         token: &NewToken<'_>,
         now: i64,
     ) -> Result<()> {
-        self.identities_changed();
         let scopes = to_json(&token.scopes.words())?;
         let values = [
             Bytes(hash),

@@ -1,6 +1,8 @@
 //! One transaction: bound to an organisation, it runs statements and reads rows.
 
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -56,8 +58,14 @@ pub struct Tx {
     connection: Connection,
     organisation: String,
     /// Other actions that this one implies, recorded when it succeeds.
-    notes: Vec<(Action, String)>,
+    notes: Vec<Note>,
+    /// What it did, for its record.
+    detail: String,
+    /// Whether this operation changed who may do what.
+    changes_identities: bool,
+    /// The same of the operations before it in the batch.
     identities_changed: bool,
+    identity_epoch: Arc<AtomicU64>,
     /// Whether the write-ahead log still holds what was erased for ever.
     log_holds_erased: bool,
     /// When emptying it was last tried.
@@ -70,13 +78,25 @@ pub struct Tx {
 
 type Effect = Box<dyn FnOnce() + Send>;
 
+/// One more record that a call leaves when it succeeds.
+#[derive(Debug, Clone)]
+pub struct Note {
+    pub action: Action,
+    pub resource_id: String,
+    /// Whose log it goes into, when not into the call's own.
+    pub organisation: Option<String>,
+}
+
 impl Tx {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, identity_epoch: Arc<AtomicU64>) -> Self {
         Self {
             connection,
             organisation: String::new(),
             notes: Vec::new(),
+            detail: String::new(),
+            changes_identities: false,
             identities_changed: false,
+            identity_epoch,
             log_holds_erased: false,
             tried_at: None,
             effects: Vec::new(),
@@ -88,13 +108,17 @@ impl Tx {
     pub(crate) fn enter(&mut self, organisation: &str) {
         organisation.clone_into(&mut self.organisation);
         self.notes.clear();
+        self.detail.clear();
     }
 
     /// Ends an operation: its effects wait for the commit, or are dropped with it.
     pub(super) fn leave(&mut self, kept: bool) {
         match kept {
-            true => self.batch_effects.append(&mut self.effects),
-            false => self.effects.clear(),
+            true => {
+                self.batch_effects.append(&mut self.effects);
+                self.identities_changed |= std::mem::take(&mut self.changes_identities);
+            }
+            false => self.forget(),
         }
     }
 
@@ -113,7 +137,13 @@ impl Tx {
     }
 
     pub(super) fn identities_changed(&mut self) {
-        self.identities_changed = true;
+        self.changes_identities = true;
+    }
+
+    /// Whether who may do what has changed since the store was at an identity `epoch`, as far as this
+    /// transaction sees.
+    pub fn identities_moved_since(&self, epoch: u64) -> bool {
+        self.identities_changed || self.identity_epoch.load(Ordering::SeqCst) != epoch
     }
 
     pub(super) fn take_identities_changed(&mut self) -> bool {
@@ -170,17 +200,40 @@ impl Tx {
 
     /// Undoes all that this operation has written; what follows is kept again.
     pub async fn undo(&mut self) -> Result<()> {
-        self.notes.clear();
-        self.effects.clear();
+        self.forget();
         self.control("ROLLBACK TO operation")
+    }
+
+    /// Drops what an operation wanted to happen beside its statements.
+    fn forget(&mut self) {
+        self.notes.clear();
+        self.detail.clear();
+        self.effects.clear();
+        self.changes_identities = false;
+    }
+
+    /// Tells the record what was done: identities and words of rules, never a value.
+    pub fn describe(&mut self, detail: impl Into<String>) {
+        self.detail = detail.into();
+    }
+
+    pub fn take_detail(&mut self) -> String {
+        std::mem::take(&mut self.detail)
     }
 
     /// Remembers an action that this one implies, such as `kms.decrypt` for a reveal.
     pub fn note(&mut self, action: Action, resource_id: &str) {
-        self.notes.push((action, resource_id.to_owned()));
+        let resource_id = resource_id.to_owned();
+        self.notes.push(Note { action, resource_id, organisation: None });
     }
 
-    pub fn take_notes(&mut self) -> Vec<(Action, String)> {
+    /// Has another organisation's log tell of an action as well, because it reaches there.
+    pub fn note_in(&mut self, organisation: &str, action: Action, resource_id: &str) {
+        let (resource_id, organisation) = (resource_id.to_owned(), Some(organisation.to_owned()));
+        self.notes.push(Note { action, resource_id, organisation });
+    }
+
+    pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
     }
 

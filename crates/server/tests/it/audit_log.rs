@@ -337,3 +337,54 @@ async fn bounds_of_a_search() {
         world.get(&world.owner, &format!("/v1/audit?{query}")).expect(expected).await;
     }
 }
+
+/// The log says what was given to whom: by identities, for as long as it is kept.
+#[tokio::test]
+async fn a_grant_is_told_in_full() {
+    let world = World::new().await;
+    let post = async |url: &str, body: Json| {
+        world.post(&world.owner, url).json(body).expect(201).await.body["identity"].clone()
+    };
+    let newest = async || world.audit("").await[0]["description"].as_str().unwrap().to_owned();
+    post("/v1/iam/roles", json!({"name": "r"})).await;
+    let rule =
+        json!({"resources": ["secret"], "resourceIdentities": ["/a/*"], "permissions": ["read"]});
+    let rule = post("/v1/iam/roles/r/rules", rule).await;
+    assert_eq!(newest().await, format!("rule {}: read on secret /a/*", rule.as_str().unwrap()));
+    let somebody = &world.nobody.subject;
+    let binding = post("/v1/iam/roles/r/bindings", json!({"userIdentity": somebody})).await;
+    assert_eq!(newest().await, format!("binding {} of user {somebody}", binding.as_str().unwrap()));
+    post("/v1/teams", json!({"name": "t"})).await;
+    post("/v1/teams/t/members", json!({"userIdentity": somebody})).await;
+    assert_eq!(newest().await, format!("user {somebody} as MEMBER"));
+    post("/v1/service-accounts", json!({"name": "ci"})).await;
+    let credential = post("/v1/service-accounts/ci/access-credentials", json!({})).await;
+    assert_eq!(newest().await, format!("credential {}", credential.as_str().unwrap()));
+    world.delete(&world.owner, &format!("/v1/teams/t/members/{somebody}")).expect(204).await;
+    assert_eq!(newest().await, format!("user {somebody}"));
+}
+
+/// A user's token is good in each of the user's organisations, so each of them is told.
+#[tokio::test]
+async fn a_token_is_told_wherever_it_is_good() {
+    let world = World::new().await;
+    let (subject, member) = (world.owner.subject.clone(), world.fresh_id("m-"));
+    world
+        .write(&world.globex.id, async move |tx| {
+            use coffer_server::model::identity::MemberRole::Member;
+            tx.insert_member(&member, &subject, Member, NOON).await
+        })
+        .await;
+    let tokens = "/v1/me/personal-access-tokens";
+    let made = world.post(&world.owner, tokens).without("x-organisation-identity");
+    let made = made.json(json!({"name": "quiet"})).expect(201).await.body["identity"].clone();
+    let url = format!("{tokens}/{}", made.as_str().unwrap());
+    world.delete(&world.owner, &url).expect(204).await;
+    for by in [&world.owner, &world.stranger] {
+        let query = "/v1/audit?action=iam.token.create,iam.token.delete";
+        let found = world.get(by, query).expect(200).await.body["items"].clone();
+        let actions: Vec<_> = found.as_array().unwrap().iter().map(|e| &e["action"]).collect();
+        assert_eq!(actions, ["iam.token.delete", "iam.token.create"]);
+        assert!(found.as_array().unwrap().iter().all(|e| e["resourceIdentity"] == made));
+    }
+}

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::project_calls::{self, InProject};
 use crate::world::{Answer, Asking, Person, World, base64};
 
 /// One operation of the API as it is really called. `KEY` and `PATH` stand for what is made for it.
@@ -31,6 +32,7 @@ pub struct Target {
     pub team: [String; 3],
     /// A service account with a credential.
     pub account: [String; 2],
+    pub inside: InProject,
 }
 
 const LIST: &str = "/v1/secrets/{region}/secrets";
@@ -75,7 +77,7 @@ fn key(target: &Target) -> Json {
 pub fn calls() -> Vec<Call> {
     let call = |action, method, route, url, body| Call { action, method, route, url, body };
     let secret = "/v1/secrets/nl-01/secretPATH";
-    vec![
+    let mut all = vec![
         call("secrets.list", "GET", ("GET", LIST), "/v1/secrets/nl-01/secrets", none),
         call("secrets.create", "POST", ("POST", LIST), "/v1/secrets/nl-01/secrets", create),
         call("secrets.get", "GET", TAIL, secret, none),
@@ -376,7 +378,9 @@ pub fn calls() -> Vec<Call> {
             "/v1/me/organisation-memberships",
             none,
         ),
-    ]
+    ];
+    all.extend(project_calls::calls());
+    all
 }
 
 /// The other form of the calls on a secret: its path in the query (contract, section 14, 2).
@@ -402,6 +406,7 @@ fn calls_by_query() -> Vec<Call> {
 pub async fn target(world: &World, action: &str, by: &Person) -> Target {
     let mut target = key_and_secret(world, action).await;
     target.owner.clone_from(&world.owner.subject);
+    target.inside = project_calls::target(world, action, by).await;
     if action == "iam.token.delete" {
         let made = world.post(by, "/v1/me/personal-access-tokens").json(json!({"name": "x"}));
         let made = made.expect(201).await;
@@ -412,7 +417,7 @@ pub async fn target(world: &World, action: &str, by: &Person) -> Target {
         let role = made(world, "/v1/iam/roles", json!({"name": name})).await;
         let url = format!("/v1/iam/roles/{role}");
         let rule = made(world, &format!("{url}/rules"), rule(&target)).await;
-        let binding = json!({"userIdentity": world.owner.subject});
+        let binding = json!({"userIdentity": world.person().await.subject});
         let binding = made(world, &format!("{url}/bindings"), binding).await;
         target.role = [role, rule, binding];
     }
@@ -439,7 +444,7 @@ pub async fn target(world: &World, action: &str, by: &Person) -> Target {
 }
 
 /// Makes something as the owner: its identity.
-async fn made(world: &World, url: &str, request: Json) -> String {
+pub async fn made(world: &World, url: &str, request: Json) -> String {
     let made = world.post(&world.owner, url).json(request).expect(201).await;
     made.body["identity"].as_str().unwrap().to_owned()
 }
@@ -505,10 +510,15 @@ impl Call {
         let url = url.replace("TEAM", team).replace("SOMEBODY", somebody);
         let [account, credential] = &target.account;
         let url = url.replace("MEMBERSHIP", membership);
-        url.replace("ACCOUNT", account).replace("CREDENTIAL", credential)
+        let url = url.replace("ACCOUNT", account).replace("CREDENTIAL", credential);
+        target.inside.fill(&url)
     }
 
     pub async fn send(&self, call: Asking<'_>, target: &Target) -> Answer {
+        let call = match self.route.1.starts_with("/v1/projects/iam/") {
+            true => call.header("x-project-identity", &target.inside.project),
+            false => call,
+        };
         match (self.body)(target) {
             Json::Null => call.send().await,
             body => call.json(body).send().await,

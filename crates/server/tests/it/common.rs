@@ -5,7 +5,7 @@ use coffer_server::model::scopes::Scopes;
 use coffer_server::store::NewToken;
 use serde_json::{Value as Json, json};
 
-use crate::world::{Answer, NOON, Person, World, base64};
+use crate::world::{Answer, NOON, Person, World, base64, project_row};
 
 const KEYS: &str = "/v1/kms/nl-01/keys";
 
@@ -176,9 +176,7 @@ async fn the_project_is_named_by_header_or_query() {
     let key = key.expect(201).await.body["identity"].clone();
     let (foreign, acme) = (world.fresh_id("prj-"), world.acme.id.clone());
     let (made, globex) = (foreign.clone(), world.globex.id.clone());
-    world
-        .write(&globex, async move |tx| tx.insert_project((&made, "far", "far"), NOON).await)
-        .await;
+    world.write(&globex, async move |tx| tx.insert_project(&project_row(&made, "far")).await).await;
     assert_ne!(acme, globex);
     for (header, query, expected) in [
         (Some(one.as_str()), None, Some(1)),

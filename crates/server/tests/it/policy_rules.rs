@@ -243,3 +243,44 @@ async fn statements_and_conditions_must_both_pass_and_neither_grants() {
         assert_eq!(try_both(&world, by, from).await, expected, "{from}");
     }
 }
+
+/// A policy means whom its names meant when it was set; a slug that comes to mean somebody else lets nobody in.
+#[tokio::test]
+async fn a_slug_that_is_free_again_lets_nobody_in() {
+    let world = world_with_x().await;
+    let person = world.person_as("secrets-full-access").await;
+    let join = json!({"userIdentity": person.subject});
+    let team = json!({"name": "platform"});
+    let say = |effect: &str| {
+        json!({"statements": [
+            {"effect": effect, "actions": ["*"], "principals": ["team:platform"]}
+        ]})
+    };
+    let make = async || {
+        world.post(&world.owner, "/v1/teams").json(team.clone()).expect(201).await;
+        let members = world.post(&world.owner, "/v1/teams/platform/members");
+        members.json(join.clone()).expect(201).await;
+    };
+    make().await;
+    set(&world, say("allow")).await;
+    assert_eq!(try_both(&world, &person, "10.0.0.1").await, [200, 200]);
+    world.delete(&world.owner, "/v1/teams/platform").expect(204).await;
+    make().await;
+    assert_eq!(try_both(&world, &person, "10.0.0.1").await, [403, 403]);
+    set(&world, say("allow")).await;
+    assert_eq!(
+        try_both(&world, &person, "10.0.0.1").await,
+        [200, 200],
+        "set anew it means the new"
+    );
+    // What is denied by its name stays out under whichever identity.
+    set(&world, say("deny")).await;
+    world.delete(&world.owner, "/v1/teams/platform").expect(204).await;
+    make().await;
+    assert_eq!(try_both(&world, &person, "10.0.0.1").await, [403, 403]);
+    // Nor does a name let in that meant nobody when it was set.
+    world.delete(&world.owner, "/v1/teams/platform").expect(204).await;
+    set(&world, say("allow")).await;
+    make().await;
+    assert_eq!(try_both(&world, &person, "10.0.0.1").await, [403, 403]);
+}

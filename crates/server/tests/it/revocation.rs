@@ -149,3 +149,55 @@ async fn what_is_taken_away_while_the_body_comes_is_gone() {
     });
     assert_eq!(unbound.await.status, 403);
 }
+
+/// A change that has been admitted waits for its turn to be written; what is taken away before that is gone.
+#[tokio::test]
+async fn what_is_taken_away_while_a_change_waits_is_gone() {
+    use futures_util::FutureExt;
+    let (world, admin) = prepared().await;
+    let put = || {
+        let put = world.post(&admin, &format!("{SECRET}/versions"));
+        put.json(json!({"secretString": base64("next")})).send()
+    };
+    assert_eq!(put().await.status, 200);
+    let (started, starts) = std::sync::mpsc::channel::<()>();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let block = async move |_: &mut Tx| {
+        started.send(()).unwrap();
+        held.lock().unwrap().recv().unwrap();
+        Ok(())
+    };
+    let mut blocking = Box::pin(world.app.store.write(&world.acme.id, block));
+    assert!((&mut blocking).now_or_never().is_none());
+    starts.recv().unwrap();
+    let subject = admin.subject.clone();
+    let unbind = async move |tx: &mut Tx| tx.delete_bindings(("user", &subject)).await;
+    let mut unbinding = Box::pin(world.app.store.write(&world.acme.id, unbind));
+    assert!((&mut unbinding).now_or_never().is_none());
+    let mut putting = Box::pin(put());
+    assert!((&mut putting).now_or_never().is_none(), "admitted, and waiting behind the unbinding");
+    release.send(()).unwrap();
+    blocking.await.unwrap();
+    unbinding.await.unwrap();
+    assert_eq!(putting.await.status, 403);
+    let records = world.audit(&format!("userIdentity={}", admin.subject)).await;
+    assert_eq!(records[0]["action"], "secrets.putSecretValue");
+    assert_eq!(records[0]["context"]["status"], 403);
+}
+
+/// What fails changes nothing of who may do what, and so makes nobody be looked up anew.
+#[tokio::test]
+async fn a_deletion_that_misses_leaves_the_memory_alone() {
+    let (world, admin) = prepared().await;
+    let before = world.app.store.identity_epoch();
+    world.delete(&world.nobody, "/v1/me/personal-access-tokens/pat-none").expect(404).await;
+    world.delete(&world.owner, "/v1/iam/roles/org-admin/bindings/none").expect(404).await;
+    world
+        .post(&world.owner, "/v1/me/personal-access-tokens")
+        .json(json!({"name": "n"}))
+        .expect(201)
+        .await;
+    assert_eq!(world.app.store.identity_epoch(), before);
+    assert_eq!(statuses(&world, &admin).await, [200; 4]);
+}

@@ -261,7 +261,7 @@ async fn a_project_that_is_unknown_foreign_or_out_of_sight_gets_404() {
     let foreign = "prj-d5obcgg3fspc73f7vqpg";
     world
         .write(&world.globex.id, async move |tx| {
-            tx.insert_project((foreign, "vault", "vault"), crate::world::NOON).await
+            tx.insert_project(&crate::world::project_row(foreign, "vault")).await
         })
         .await;
     let mut seen = std::collections::HashSet::new();

@@ -52,7 +52,7 @@ async fn an_account_is_made_changed_and_deleted() {
     let made = made.expect(201).await.body;
     assert!(made["identity"].as_str().unwrap().starts_with("sa-"), "{made}");
     assert_eq!((&made["slug"], &made["objectVersion"]), (&json!("ci-runner"), &json!(1)));
-    assert_eq!(made["createdBy"], world.owner.subject.as_str());
+    assert_eq!(made["createdBy"]["subject"], world.owner.subject.as_str());
     let url = format!("{ACCOUNTS}/ci-runner");
     assert_eq!(world.get(&world.owner, &url).expect(200).await.body, made);
     world.post(&world.owner, ACCOUNTS).json(json!({"name": "ci-runner"})).expect(409).await;

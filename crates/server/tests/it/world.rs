@@ -14,6 +14,7 @@ use coffer_server::config::{Config, RegionConfig};
 use coffer_server::http;
 use coffer_server::keyring::Keyring;
 use coffer_server::model::identity::{MemberRole, User};
+use coffer_server::model::project::Project;
 use coffer_server::model::role::Rule;
 use coffer_server::model::scopes::Scopes;
 use coffer_server::model::team::Team;
@@ -77,6 +78,23 @@ pub struct Asking<'w> {
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
     peer: IpAddr,
+}
+
+/// A project with nothing but its names.
+pub fn project_row(id: &str, slug: &str) -> Project {
+    let none = coffer_api::Map::new();
+    Project {
+        id: id.to_owned(),
+        slug: slug.to_owned(),
+        name: slug.to_owned(),
+        description: String::new(),
+        labels: none.clone(),
+        annotations: none,
+        parent: String::new(),
+        created_at: NOON,
+        updated_at: NOON,
+        object_version: 1,
+    }
 }
 
 impl World {
@@ -253,7 +271,7 @@ impl World {
         let (id, name) = (self.fresh_id("prj-"), slug.to_owned());
         let made = id.clone();
         self.write(&self.acme.id, async move |tx| {
-            tx.insert_project((&made, &name, &name), NOON).await
+            tx.insert_project(&project_row(&made, &name)).await
         })
         .await;
         id

@@ -1,0 +1,253 @@
+//! Admission: the order of checks of section 2.10, up to and including IAM, and once more when it has been a
+//! while.
+
+use std::sync::Arc;
+
+use super::record::Record;
+use super::{Ask, Scope, Subject, inspect_within};
+use crate::app::App;
+use crate::directory;
+use crate::error::{Error, Result};
+use crate::model::action::{Action, Audience, Feature, Refusal, Resource};
+use crate::model::caller::{Call, Caller, Claim, Standing};
+use crate::model::decide::{Target, allows};
+use crate::model::identity::{Organisation, Region};
+use crate::model::key::Key;
+use crate::store::Tx;
+
+/// The order of checks of section 2.10, up to and including IAM. The record learns on the way what the
+/// call is about, so that a refusal names it.
+pub(super) async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<Scope> {
+    let (rule, now) = (ask.action.rule(), app.clock.now());
+    let mut scope = Scope {
+        epoch: app.store.identity_epoch(),
+        // INVARIANT: decided on what holds now; a body may have taken its time since the caller was found.
+        caller: app.directory.read_caller(&call.claim, now).await?,
+        arrival: call.arrival.clone(),
+        organisation: String::new(),
+        region: None,
+        project: String::new(),
+        subject: String::new(),
+        key: None,
+        granting: String::new(),
+    };
+    record.is_by(&scope.caller);
+    if let Some(flaw) = &call.flaw {
+        return Err(flaw.clone());
+    }
+    if !scope.caller.credential.scopes.allow(ask.action) {
+        return Err(Error::denied("the scopes of the credential do not allow this"));
+    }
+    if rule.audience == Audience::Authenticated {
+        return Ok(scope);
+    }
+    let organisation = member_of(&scope.caller)?.clone();
+    scope.organisation.clone_from(&organisation.id);
+    check_features(&organisation, ask.action)?;
+    if let Some(region) = &ask.region {
+        scope.region = Some(app.directory.read_region(region).await?);
+    }
+    if let Some(project) = &call.project {
+        if !organisation.has(Feature::Projects) {
+            return Err(feature_off(Feature::Projects, rule.resource));
+        }
+        let (project, held) = enter_project(app, &scope, project, now).await?;
+        if rule.resource.is_in_projects() {
+            (scope.caller, scope.granting) = (held, project.clone());
+        }
+        record.project.clone_from(&project);
+        scope.project = project;
+    } else if rule.resource.needs_project() {
+        return Err(Error::invalid("", "header `X-Project-Identity` is missing"));
+    }
+    check_kms(ask.action, scope.region.as_ref())?;
+    let subject = match ask.subject {
+        Subject::None | Subject::Within(_) => None,
+        Subject::New(id) => Some(id),
+        Subject::Secret(path) => Some(path?.as_str().to_owned()),
+        Subject::Key(reference) => {
+            let key = find_key(app, &scope, reference).await?;
+            let id = key.id.clone();
+            scope.key = Some(Arc::new(key));
+            Some(id)
+        }
+        Subject::Project(reference) => {
+            let (project, held) = enter_project(app, &scope, &reference, now).await?;
+            (scope.caller, scope.granting) = (held, project.clone());
+            Some(project)
+        }
+        named => Some(find_named(app, &scope, ask.action, named).await?),
+    };
+    if let Some(subject) = &subject {
+        record.subject.clone_from(subject);
+    }
+    decide(&scope.caller, ask.action, subject.as_deref())?;
+    Ok(Scope { subject: subject.unwrap_or_default(), ..scope })
+}
+
+/// A project by identity or slug, and the caller with what its policies grant besides. Who holds nothing there
+/// learns of none.
+async fn enter_project(
+    app: &App,
+    scope: &Scope,
+    reference: &str,
+    now: i64,
+) -> Result<(String, Arc<Caller>)> {
+    let project = app.directory.read_project(&scope.organisation, reference).await?;
+    let held =
+        app.directory.read_policy_grants(&scope.caller, &scope.organisation, &project.id).await?;
+    let caller = match held.is_empty() {
+        true => scope.caller.clone(),
+        false => Arc::new(scope.caller.within(&held, now, scope.arrival.client)),
+    };
+    match caller.grants.is_empty() {
+        true => Err(Error::NotFound { noun: "project", cause: "no grant at all".to_owned() }),
+        false => Ok((project.id.clone(), caller)),
+    }
+}
+
+fn member_of(caller: &Caller) -> Result<&Organisation> {
+    match &caller.standing {
+        Standing::Member(organisation) => Ok(organisation),
+        Standing::Stranger => Err(Error::denied("not a member of this organisation")),
+        Standing::Unnamed => Err(Error::invalid("", "header `X-Organisation-Identity` is missing")),
+    }
+}
+
+fn check_features(organisation: &Organisation, action: Action) -> Result<()> {
+    let rule = action.rule();
+    match rule.features.iter().find(|feature| !organisation.has(**feature)) {
+        Some(feature) => Err(feature_off(*feature, rule.resource)),
+        None => Ok(()),
+    }
+}
+
+/// Calls on keys need KMS in their region, whatever they are (contract, section 3.15).
+fn check_kms(action: Action, region: Option<&Region>) -> Result<()> {
+    match action.rule().resource == Resource::KmsKey && region.is_some_and(|region| !region.kms) {
+        true => Err(Error::kms_unavailable()),
+        false => Ok(()),
+    }
+}
+
+fn decide(caller: &Caller, action: Action, subject: Option<&str>) -> Result<()> {
+    match allows(&caller.grants, action, subject.map_or(Target::Some, Target::One)) {
+        true => Ok(()),
+        false => Err(not_granted(action, action.rule().refusal)),
+    }
+}
+
+/// The key by its identity or slug: grants name keys by identity alone.
+async fn find_key(app: &App, scope: &Scope, reference: String) -> Result<Key> {
+    let (region, project) = (scope.region_id().to_owned(), scope.project.clone());
+    let read = async move |tx: &mut Tx| tx.find_key(&region, &project, &reference).await;
+    let key = inspect_within(app, &scope.organisation, read).await?;
+    key.ok_or(Error::not_found("key"))
+}
+
+/// The identity of what a call names.
+///
+/// SECURITY: whoever may do this to none of a kind learns of none, and whoever may do it only to some is refused
+/// alike for one that is not theirs and one that is not there.
+async fn find_named(app: &App, scope: &Scope, action: Action, named: Subject) -> Result<String> {
+    decide(&scope.caller, action, None)?;
+    let (noun, reference) = match &named {
+        Subject::Role(reference) => ("role", reference),
+        Subject::Team(reference) => ("team", reference),
+        Subject::ServiceAccount(reference) => ("service account", reference),
+        Subject::Policy(reference) => ("IAM policy", reference),
+        Subject::Elevation(reference) => ("access elevation", reference),
+        _ => return Err(Error::bug("a subject that is not looked up")),
+    };
+    let (reference, project) = (reference.clone(), scope.project.clone());
+    let missing = decide(&scope.caller, action, Some(&reference)).and(Err(Error::not_found(noun)));
+    let found = inspect_within(app, &scope.organisation, async move |tx| {
+        Ok(match &named {
+            Subject::Role(_) => tx.find_role(&reference).await?.map(|role| role.id),
+            Subject::Team(_) => tx.find_team(&reference).await?.map(|team| team.id),
+            Subject::ServiceAccount(_) => {
+                tx.find_service_account(&reference).await?.map(|account| account.id)
+            }
+            Subject::Policy(_) => {
+                tx.find_policy(&project, &reference).await?.map(|policy| policy.id)
+            }
+            _ => tx.find_elevation(&project, &reference).await?.map(|elevation| elevation.id),
+        })
+    })
+    .await?;
+    found.map_or(missing, Ok)
+}
+
+fn feature_off(feature: Feature, asked_for: Resource) -> Error {
+    Error::denied(match feature {
+        Feature::Secrets => "Secrets Manager is not enabled for this organisation",
+        Feature::Kms if asked_for == Resource::Secret => {
+            "KMS must be enabled for this organisation before Secrets Manager can be used"
+        }
+        Feature::Kms => "KMS is not enabled for this organisation",
+        Feature::Projects => "projects are not enabled for this organisation",
+    })
+}
+
+fn not_granted(action: Action, refusal: Refusal) -> Error {
+    let cause = format!("no grant for {action}");
+    match refusal {
+        Refusal::Denied => Error::Denied { message: "permission denied".to_owned(), cause },
+        Refusal::NotFound => Error::NotFound { noun: "key", cause },
+    }
+}
+
+/// The scope of a call that has been admitted a while ago, decided again when who may do what has changed since;
+/// `None` when nothing has.
+pub(super) async fn renew(
+    tx: &mut Tx,
+    claim: &Claim,
+    scope: &Scope,
+    action: Action,
+    now: i64,
+) -> Result<Option<Scope>> {
+    if !tx.identities_moved_since(scope.epoch) {
+        return scope.caller.check_alive(now).map(|()| None);
+    }
+    let mut scope = scope.clone();
+    scope.caller = Arc::new(directory::reload_caller(tx, claim, now).await?);
+    if action.rule().audience == Audience::Authenticated {
+        return Ok(Some(scope));
+    }
+    check_features(member_of(&scope.caller)?, action)?;
+    if let Some(region) = &mut scope.region {
+        let regions = tx.list_regions().await?;
+        let found = regions.into_iter().find(|found| found.id == region.id);
+        *region = found.ok_or(Error::not_found("region"))?;
+        check_kms(action, Some(region))?;
+    }
+    if !scope.project.is_empty() {
+        tx.find_project(&scope.project).await?.ok_or(Error::not_found("project"))?;
+    }
+    if !scope.granting.is_empty() {
+        let held = tx.list_policy_grants(&scope.caller.principal, &scope.granting).await?;
+        let held = scope.caller.within(&held, now, scope.arrival.client);
+        scope.caller = Arc::new(held);
+    }
+    let subject = Some(scope.subject.as_str()).filter(|subject| !subject.is_empty());
+    decide(&scope.caller, action, subject)?;
+    Ok(Some(scope))
+}
+
+/// As [`renew`], outside of a transaction.
+pub(super) async fn renew_within(
+    app: &App,
+    claim: &Claim,
+    scope: &Scope,
+    action: Action,
+) -> Result<Option<Scope>> {
+    let now = app.clock.now();
+    if app.store.identity_epoch() == scope.epoch {
+        return scope.caller.check_alive(now).map(|()| None);
+    }
+    let (claim, scope) = (claim.clone(), scope.clone());
+    inspect_within(app, &scope.organisation.clone(), async move |tx| {
+        renew(tx, &claim, &scope, action, now).await
+    })
+    .await
+}
