@@ -177,6 +177,109 @@ async fn every_role_by_every_action() {
     ");
 }
 
+/// The three whom the product documents suggest: administrators with full access, reviewers who see metadata, and
+/// applications that reveal what they need.
+#[tokio::test]
+async fn three_personas_by_every_action() {
+    let world = World::new().await;
+    let administrator = world.person_as("secrets-full-access").await;
+    let admin_role = world.post(&world.owner, "/v1/iam/roles/kms-full-access/bindings");
+    let admin_role = admin_role.json(serde_json::json!({"userIdentity": administrator.subject}));
+    admin_role.expect(201).await;
+    let reviewer = world.person_as("secrets-read-access").await;
+    let application = world.person_with("secret", &["/app/*"], &["getSecretValue"]).await;
+    let personas =
+        [("administrator", administrator), ("reviewer", reviewer), ("application", application)];
+    let mut table = String::from("may");
+    for (name, person) in &personas {
+        for call in calls() {
+            let target = target(&world, call.action, person).await;
+            let answer = call.send(world.ask(call.method, person, &call.url(&target)), &target);
+            if is_allowed(call.action, &answer.await) {
+                write!(table, "\n{name:<14} {}", call.action).unwrap();
+            }
+        }
+    }
+    insta::assert_snapshot!(table, @"
+    may
+    administrator  secrets.list
+    administrator  secrets.create
+    administrator  secrets.get
+    administrator  secrets.update
+    administrator  secrets.policy.update
+    administrator  secrets.policy.clear
+    administrator  secrets.putSecretValue
+    administrator  secrets.getSecretValue
+    administrator  secrets.version.destroy
+    administrator  secrets.delete
+    administrator  kms.summary
+    administrator  kms.list
+    administrator  kms.create
+    administrator  kms.get
+    administrator  kms.encrypt
+    administrator  kms.decrypt
+    administrator  kms.generate-data-key
+    administrator  kms.rewrap
+    administrator  kms.sign
+    administrator  kms.verify
+    administrator  kms.hmac
+    administrator  kms.verify-hmac
+    administrator  kms.public-key
+    administrator  kms.export
+    administrator  kms.wrapping-key
+    administrator  kms.rotation
+    administrator  kms.rotate
+    administrator  kms.disable
+    administrator  kms.enable
+    administrator  kms.delete
+    administrator  kms.cancel-deletion
+    administrator  regions.list
+    administrator  regions.get
+    administrator  me.get
+    administrator  iam.token.list
+    administrator  iam.token.create
+    administrator  iam.token.delete
+    administrator  me.memberships.list
+    administrator  iam.project.list
+    administrator  iam.project.get
+    administrator  iam.own-elevation.list
+    administrator  iam.own-elevation.create
+    administrator  iam.own-elevation.get
+    administrator  iam.own-elevation.cancel
+    reviewer       secrets.list
+    reviewer       secrets.get
+    reviewer       kms.summary
+    reviewer       regions.list
+    reviewer       regions.get
+    reviewer       me.get
+    reviewer       iam.token.list
+    reviewer       iam.token.create
+    reviewer       iam.token.delete
+    reviewer       me.memberships.list
+    reviewer       iam.project.list
+    reviewer       iam.project.get
+    reviewer       iam.own-elevation.list
+    reviewer       iam.own-elevation.create
+    reviewer       iam.own-elevation.get
+    reviewer       iam.own-elevation.cancel
+    application    secrets.getSecretValue
+    application    kms.summary
+    application    regions.list
+    application    regions.get
+    application    me.get
+    application    iam.token.list
+    application    iam.token.create
+    application    iam.token.delete
+    application    me.memberships.list
+    application    iam.project.list
+    application    iam.project.get
+    application    iam.own-elevation.list
+    application    iam.own-elevation.create
+    application    iam.own-elevation.get
+    application    iam.own-elevation.cancel
+    ");
+}
+
 /// Routes that refuse fewer than all outsiders, and to whom they answer. This list may only shrink.
 const EXCEPTIONS: [(&str, &str); 12] = [
     ("GET /healthz", "anybody"),
