@@ -16,6 +16,9 @@ for key in '"name": "second"' '"name": "third"' '"name": "signing", "keyType": "
   '"name": "mac", "keyType": "hmac"' '"name": "open", "exportAllowed": true'; do
   api "$COFFER_ENDPOINT/v1/kms/$COFFER_REGION/keys" -d "{$key}"
 done
+project=(-H "X-Project-Identity: shop")
+api "$COFFER_ENDPOINT/v1/projects" -d '{"name": "shop"}'
+api "${project[@]}" "$COFFER_ENDPOINT/v1/projects/iam/policies" -d '{"name": "readers"}'
 for path in /app/a /app/b/c /app/d /e; do
   api "$COFFER_ENDPOINT/v1/secrets/$COFFER_REGION/secrets" \
     -d "{\"path\": \"$path\", \"kmsKeyIdentity\": \"default\", \"generateSecret\": {\"byteLength\": 16}}"

@@ -11,7 +11,7 @@ use crate::secret::{BASE64, text};
 /// A key version in a request: `"3"`, `"v3"` or `3` (contract, section 14, 24). The empty text means the
 /// latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-#[schema(value_type = String, pattern = "^v?[1-9][0-9]{0,8}$", examples("1"))]
+#[schema(value_type = String, pattern = "^(v?[1-9][0-9]{0,8})?$", examples("1"))]
 pub struct KeyVersionText(pub Option<i64>);
 
 impl Serialize for KeyVersionText {

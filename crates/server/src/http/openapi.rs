@@ -293,7 +293,8 @@ fn path_schema(length_max: usize, first: &str, example: &str) -> Json {
 fn header(name: &str, required: bool, about: &str) -> Json {
     json!({
         "name": name, "in": "header", "required": required, "description": about,
-        "schema": {"type": "string"}
+        // A header that is needed and empty is one that is missing.
+        "schema": {"type": "string", "minLength": i32::from(required)}
     })
 }
 

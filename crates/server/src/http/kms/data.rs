@@ -172,7 +172,7 @@ fn verified((valid, version): (bool, i64)) -> VerifyResponse {
 /// Public keys by version
 #[utoipa::path(get, path = "/v1/kms/{region}/keys/{key}/public-key", tag = "KMS",
     params(("version" = Option<String>, Query, description = "One version; all when absent",
-        pattern = "^v?[1-9][0-9]{0,8}$")),
+        pattern = "^(v?[1-9][0-9]{0,8})?$")),
     responses((status = 200, body = PublicKeysResponse)))]
 pub async fn public_key(
     State(app): State<Arc<App>>,
