@@ -53,6 +53,10 @@ pub enum Subject {
     Team(String),
     /// A service account by identity or slug.
     ServiceAccount(String),
+    /// An identity provider by identity.
+    Provider(String),
+    /// A federated identity by identity.
+    Federation(String),
 }
 
 /// Where an admitted call may work. Operations take tenant and subject from here, never from the request.
@@ -248,7 +252,11 @@ async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<
             scope.key = Some(Arc::new(key));
             Some(id)
         }
-        named @ (Subject::Role(_) | Subject::Team(_) | Subject::ServiceAccount(_)) => {
+        named @ (Subject::Role(_)
+        | Subject::Team(_)
+        | Subject::ServiceAccount(_)
+        | Subject::Provider(_)
+        | Subject::Federation(_)) => {
             // SECURITY: whoever may do this to none of a kind learns of none.
             decide(&caller, ask.action, None)?;
             Some(find_named(app, &scope, named).await?)
@@ -300,7 +308,7 @@ async fn find_key(app: &App, scope: &Scope, reference: String) -> Result<Key> {
     key.ok_or(Error::not_found("key"))
 }
 
-/// The identity of a role, team or service account.
+/// The identity of a role, a team, a service account or what federates one.
 async fn find_named(app: &App, scope: &Scope, named: Subject) -> Result<String> {
     let find = async move |tx: &mut Tx| {
         Ok(match &named {
@@ -309,11 +317,15 @@ async fn find_named(app: &App, scope: &Scope, named: Subject) -> Result<String> 
             Subject::ServiceAccount(reference) => {
                 tx.find_service_account(reference).await?.map(|account| account.id)
             }
+            Subject::Provider(id) => tx.find_provider(id).await?.map(|found| found.id),
+            Subject::Federation(id) => tx.find_federation(id).await?.map(|found| found.id),
             _ => None,
         }
         .ok_or(Error::not_found(match &named {
             Subject::Role(_) => "role",
             Subject::Team(_) => "team",
+            Subject::Provider(_) => "identity provider",
+            Subject::Federation(_) => "federated identity",
             _ => "service account",
         })))
     };

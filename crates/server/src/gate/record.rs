@@ -35,6 +35,8 @@ impl Record {
                 | Subject::Role(name)
                 | Subject::Team(name)
                 | Subject::ServiceAccount(name)
+                | Subject::Provider(name)
+                | Subject::Federation(name)
                 | Subject::New(name)
                 | Subject::Within(name) => name.clone(),
                 Subject::None | Subject::Secret(Err(_)) => String::new(),

@@ -4,11 +4,13 @@ mod audit;
 mod body;
 mod caller;
 mod client_address;
+mod federation;
 mod health;
 mod iam;
 mod kms;
 mod list;
 mod me;
+mod oidc;
 pub mod openapi;
 mod query;
 mod regions;
@@ -58,6 +60,10 @@ routes! {
     GET    "/healthz"                                      => health::healthz;
     GET    "/readyz"                                       => health::readyz;
     GET    "/openapi.json"                                 => openapi::document;
+
+    POST   "/oidc/token"                                   => oidc::token;
+    GET    "/oidc/jwks"                                    => oidc::jwks;
+    GET    "/.well-known/openid-configuration"             => oidc::metadata;
 
     GET    "/v1/me"                                        => me::read;
     GET    "/v1/me/organisation-memberships"               => me::memberships;
@@ -123,6 +129,17 @@ routes! {
     GET    "/v1/service-accounts/{account}/access-credentials" => service_accounts::list_credentials;
     POST   "/v1/service-accounts/{account}/access-credentials" => service_accounts::create_credential;
     DELETE "/v1/service-accounts/{account}/access-credentials/{credential}" => service_accounts::delete_credential;
+
+    GET    "/v1/federated-identity-providers"              => federation::list_providers;
+    POST   "/v1/federated-identity-providers"              => federation::create_provider;
+    GET    "/v1/federated-identity-providers/{provider}"   => federation::read_provider;
+    PUT    "/v1/federated-identity-providers/{provider}"   => federation::update_provider;
+    DELETE "/v1/federated-identity-providers/{provider}"   => federation::delete_provider;
+    GET    "/v1/federated-identities"                      => federation::list;
+    POST   "/v1/federated-identities"                      => federation::create;
+    GET    "/v1/federated-identities/{federation}"         => federation::read;
+    PUT    "/v1/federated-identities/{federation}"         => federation::update;
+    DELETE "/v1/federated-identities/{federation}"         => federation::delete;
 
     GET    "/v1/audit"                                     => audit::search;
 }

@@ -7,7 +7,9 @@ use serde_json::{Map, Value as Json, json};
 use utoipa::OpenApi;
 
 use super::reply::{self, Reply};
-use super::{audit, health, iam, kms, me, regions, secrets, service_accounts, teams};
+use super::{
+    audit, federation, health, iam, kms, me, oidc, regions, secrets, service_accounts, teams,
+};
 use crate::error::Outcome;
 
 #[derive(OpenApi)]
@@ -22,6 +24,9 @@ use crate::error::Outcome;
         health::healthz,
         health::readyz,
         document,
+        oidc::token,
+        oidc::jwks,
+        oidc::metadata,
         me::read,
         me::memberships,
         me::list_tokens,
@@ -86,6 +91,16 @@ use crate::error::Outcome;
         service_accounts::list_credentials,
         service_accounts::create_credential,
         service_accounts::delete_credential,
+        federation::list_providers,
+        federation::create_provider,
+        federation::read_provider,
+        federation::update_provider,
+        federation::delete_provider,
+        federation::list,
+        federation::create,
+        federation::read,
+        federation::update,
+        federation::delete,
         audit::search,
     ),
     components(schemas(coffer_api::ErrorBody))
@@ -105,7 +120,8 @@ pub async fn document() -> Reply {
 pub fn describe() -> Json {
     let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
     document["components"]["securitySchemes"] = json!({
-        "token": {"type": "http", "scheme": "bearer", "description": "A personal access token (`tc_pat_…`)"},
+        "token": {"type": "http", "scheme": "bearer", "description": "A personal access token (`tc_pat_…`), or an access token \
+            of `/oidc/token`"},
         "accessKey": {"type": "http", "scheme": "basic", "description": "An access key of a service account \
             (`tc_ak_…`) with its secret (`tc_sk_…`)"}
     });
@@ -143,13 +159,14 @@ fn complete_schemas(schemas: &mut Json) {
 }
 
 /// Below these every call names an organisation.
-const ORGANISATIONS: [&str; 7] = [
+const ORGANISATIONS: [&str; 8] = [
     "/v1/secrets",
     "/v1/kms",
     "/v1/iam",
     "/v1/teams",
     "/v1/memberships",
     "/v1/service-accounts",
+    "/v1/federated-identit",
     "/v1/audit",
 ];
 
@@ -203,7 +220,9 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
     place("member", "Identity of the member: the user's subject", reference.clone());
     place("membership", "Identity of the membership", reference.clone());
     place("account", "Identity or slug of the service account", reference.clone());
-    place("credential", "Identity of the credential", reference);
+    place("credential", "Identity of the credential", reference.clone());
+    place("provider", "Identity of the identity provider", reference.clone());
+    place("federation", "Identity of the federated identity", reference);
     place(
         "path",
         "The secret's path without its first slash. The other slashes may stand as `%2F`.",

@@ -1,5 +1,7 @@
 //! Operations on identities: what a caller may see of itself, and the regions everyone sees.
 
+pub mod federated_identities;
+pub mod identity_providers;
 pub mod members;
 pub mod roles;
 pub mod service_accounts;
@@ -12,7 +14,7 @@ use coffer_api::Map;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::gate::{self, Ask, Subject};
+use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
 use crate::model::caller::{Call, Caller, Principal};
 use crate::model::identity::{Membership, Region, User};
@@ -33,6 +35,14 @@ impl Filter {
             && is(&self.name, name)
             && is(&self.slug, slug)
             && self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
+/// Who makes something, for its `createdBy`.
+fn maker(scope: &Scope) -> String {
+    match &scope.caller.principal {
+        Principal::User { subject: id } | Principal::ServiceAccount { id, .. } => id.clone(),
+        Principal::System { .. } => String::new(),
     }
 }
 

@@ -105,10 +105,12 @@ pub enum Resource {
     Team,
     Membership,
     ServiceAccount,
+    IdentityProvider,
+    FederatedIdentity,
 }
 
 impl Resource {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Secret,
         Self::KmsKey,
         Self::AuditLog,
@@ -119,6 +121,8 @@ impl Resource {
         Self::Team,
         Self::Membership,
         Self::ServiceAccount,
+        Self::IdentityProvider,
+        Self::FederatedIdentity,
     ];
 
     pub fn from_name(name: &str) -> Option<Self> {
@@ -138,6 +142,8 @@ impl Resource {
             Self::Team => "team",
             Self::Membership => "membership",
             Self::ServiceAccount => "service_account",
+            Self::IdentityProvider => "identity_provider",
+            Self::FederatedIdentity => "federated_identity",
         }
     }
 }
@@ -279,6 +285,19 @@ actions! {
     CreateCredential "iam.access-credential.create" ServiceAccount Holders(&[Update]), NONE, Denied, Created;
     DeleteCredential "iam.access-credential.delete" ServiceAccount Holders(&[Update]), NONE, Denied, Done;
 
+    ListProviders   "iam.identity-provider.list" IdentityProvider Holders(&[List]),  NONE, Denied, Ok;
+    CreateProvider  "iam.identity-provider.create" IdentityProvider Holders(&[Create]), NONE, Denied, Created;
+    ReadProvider    "iam.identity-provider.get"  IdentityProvider Holders(&[Read]),  NONE, Denied, Ok;
+    UpdateProvider  "iam.identity-provider.update" IdentityProvider Holders(&[Update]), NONE, Denied, Ok;
+    DeleteProvider  "iam.identity-provider.delete" IdentityProvider Holders(&[Delete]), NONE, Denied, Done;
+    ListFederations "iam.federated-identity.list" FederatedIdentity Holders(&[List]), NONE, Denied, Ok;
+    CreateFederation "iam.federated-identity.create" FederatedIdentity Holders(&[Create]), NONE, Denied, Created;
+    ReadFederation  "iam.federated-identity.get" FederatedIdentity Holders(&[Read]), NONE, Denied, Ok;
+    UpdateFederation "iam.federated-identity.update" FederatedIdentity Holders(&[Update]), NONE, Denied, Ok;
+    DeleteFederation "iam.federated-identity.delete" FederatedIdentity Holders(&[Delete]), NONE, Denied, Done;
+
+    IssueToken      "auth.token.issue"        Caller   Members,                      NONE, Denied, Ok;
+    ExchangeToken   "auth.token.exchange"     Caller   Members,                      NONE, Denied, Ok;
     ReadMe          "me.get"                  Caller   Authenticated,                NONE, Denied, Ok;
     ListMemberships "me.memberships.list"     Caller   Authenticated,                NONE, Denied, Ok;
     ListTokens      "iam.token.list"          Caller   Authenticated,                NONE, Denied, Ok;
@@ -324,6 +343,12 @@ impl Action {
                 | Self::ListAccounts
                 | Self::ReadAccount
                 | Self::ListCredentials
+                | Self::ListProviders
+                | Self::ReadProvider
+                | Self::ListFederations
+                | Self::ReadFederation
+                | Self::IssueToken
+                | Self::ExchangeToken
                 | Self::ReadMe
                 | Self::ListMemberships
                 | Self::ListTokens

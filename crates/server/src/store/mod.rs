@@ -4,6 +4,7 @@
 //! savepoint of its own and commits once for all (group commit), and one reading thread per core.
 
 mod audit;
+mod federation;
 mod identity;
 mod kms;
 mod roles;
@@ -35,6 +36,7 @@ pub use kms::{DueKey, NewKey};
 pub use roles::{NewBinding, NewRole};
 pub use root_keys::VersionPlace;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
+pub use service_accounts::CredentialHolder;
 pub use tokens::{NewToken, TokenHolder};
 pub use tx::Tx;
 
@@ -53,6 +55,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_foundation.sql"),
     include_str!("../../migrations/0002_kms.sql"),
     include_str!("../../migrations/0003_iam.sql"),
+    include_str!("../../migrations/0005_federation.sql"),
 ];
 
 /// The embedded store. Clones share it; it closes when [`Store::close`] is called.

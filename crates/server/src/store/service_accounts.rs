@@ -77,12 +77,13 @@ impl Tx {
         self.change_one(sql::SET_ACCOUNT, &values).await
     }
 
-    /// Deletes a service account with its bindings and credentials.
+    /// Deletes a service account with its bindings, credentials and federated identities.
     pub async fn delete_service_account(&mut self, account: &str) -> Result<()> {
         self.delete_bindings(("service_account", account)).await?;
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(account)];
         self.execute(sql::DELETE_CREDENTIALS, &values).await?;
+        self.execute(sql::DELETE_FEDERATIONS_OF_ACCOUNT, &values).await?;
         self.change_one(sql::DELETE_ACCOUNT, &values).await
     }
 
@@ -112,17 +113,14 @@ impl Tx {
 
     /// Whom a credential speaks for, in whichever organisation.
     pub async fn find_credential(&mut self, hash: &TokenHash) -> Result<Option<CredentialHolder>> {
-        self.row(sql::FIND_CREDENTIAL, &[Bytes(hash)], |row| {
-            Ok(CredentialHolder {
-                id: row.text()?,
-                organisation: row.text()?,
-                account: row.text()?,
-                slug: row.text()?,
-                scopes: Scopes::stored(row.json()?),
-                expires_at: row.int_or_null()?,
-            })
-        })
-        .await
+        self.row(sql::FIND_CREDENTIAL, &[Bytes(hash)], read_holder).await
+    }
+
+    /// Whom a credential speaks for, by its identity.
+    pub async fn find_credential_holder(&mut self, id: &str) -> Result<Option<CredentialHolder>> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(id)];
+        self.row(sql::FIND_CREDENTIAL_HOLDER, &values, read_holder).await
     }
 
     pub async fn list_credentials(&mut self, account: &str) -> Result<Vec<AccessCredential>> {
@@ -156,6 +154,17 @@ impl Tx {
     pub async fn touch_credential(&mut self, id: &str, at: i64) -> Result<()> {
         self.execute(sql::TOUCH_CREDENTIAL, &[Text(id), Int(at)]).await.map(|_| ())
     }
+}
+
+pub(super) fn read_holder(row: &Columns<'_>) -> Result<CredentialHolder> {
+    Ok(CredentialHolder {
+        id: row.text()?,
+        organisation: row.text()?,
+        account: row.text()?,
+        slug: row.text()?,
+        scopes: Scopes::stored(row.json()?),
+        expires_at: row.int_or_null()?,
+    })
 }
 
 fn read_account(row: &Columns<'_>) -> Result<ServiceAccount> {
