@@ -62,9 +62,7 @@ pub use service_account::{
     CreatedAccessCredential, ServiceAccount, UpdateServiceAccountRequest,
 };
 pub use time::Time;
-pub use token::{
-    IssuerMetadata, PublicJwk, PublicJwks, TokenRefusal, TokenRequest, TokenResponse,
-};
+pub use token::{IssuerMetadata, PublicJwk, PublicJwks, TokenRefusal, TokenRequest, TokenResponse};
 
 /// A map of labels or annotations.
 pub type Map = std::collections::BTreeMap<String, String>;

@@ -135,7 +135,9 @@ async fn load_caller(tx: &mut Tx, shown: &Shown, organisation: &str) -> Result<O
         return load_user(tx, token, named, elsewhere).await.map(Some);
     }
     match tx.find_credential(hash).await? {
-        Some(found) => load_machine(tx, found, "access_credential", named, elsewhere).await.map(Some),
+        Some(found) => {
+            load_machine(tx, found, "access_credential", named, elsewhere).await.map(Some)
+        }
         None => Ok(None),
     }
 }
@@ -190,8 +192,7 @@ async fn load_bearer(
     };
     let Some(found) = found.filter(holds) else { return Ok(None) };
     let ends = found.expires_at.map_or(token.expires_at, |at| at.min(token.expires_at));
-    let found =
-        CredentialHolder { scopes: token.scopes.clone(), expires_at: Some(ends), ..found };
+    let found = CredentialHolder { scopes: token.scopes.clone(), expires_at: Some(ends), ..found };
     load_machine(tx, found, "access_token", named, elsewhere).await.map(Some)
 }
 

@@ -170,9 +170,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 /// Everything outside of 2000::/3 is refused: loopback, mapped and translated IPv4 (NAT64 among it), unique local,
 /// link-local, site-local, multicast.
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let within = |net: Ipv6Addr, bits| {
-        Ipv6Net::new(net, bits).is_ok_and(|net| net.contains(&address))
-    };
+    let within =
+        |net: Ipv6Addr, bits| Ipv6Net::new(net, bits).is_ok_and(|net| net.contains(&address));
     within(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3)
         && !SPECIAL_V6.iter().any(|(net, bits)| within(*net, *bits))
 }

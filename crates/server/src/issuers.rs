@@ -66,9 +66,10 @@ impl Issuers {
             return KeySet::parse(given).map(Arc::new);
         }
         let place = (organisation.to_owned(), provider.id.clone());
-        let known = match self.known.get_or_insert_with(&place, || {
-            Ok::<_, std::convert::Infallible>(Arc::default())
-        }) {
+        let known = match self
+            .known
+            .get_or_insert_with(&place, || Ok::<_, std::convert::Infallible>(Arc::default()))
+        {
             Ok(known) => known,
             Err(never) => match never {},
         };
@@ -77,7 +78,9 @@ impl Issuers {
         let fresh = known
             .keys
             .as_ref()
-            .filter(|fetched| now - fetched.at < FRESH && fetched.version == provider.object_version)
+            .filter(|fetched| {
+                now - fetched.at < FRESH && fetched.version == provider.object_version
+            })
             .map(|fetched| fetched.keys.clone());
         if let Some(keys) = fresh.clone().filter(|keys| keys.knows(token)) {
             return Ok(keys);
@@ -106,7 +109,8 @@ impl Issuers {
             tracing::warn!(provider = provider.id, why, "an issuer's keys cannot be read");
             "the issuer's keys cannot be read"
         })?;
-        let json: Json = serde_json::from_slice(&body).map_err(|_| "the issuer's keys are no JSON")?;
+        let json: Json =
+            serde_json::from_slice(&body).map_err(|_| "the issuer's keys are no JSON")?;
         KeySet::parse(&json).map_err(|_| "the issuer has no key that can verify")
     }
 

@@ -44,7 +44,8 @@ pub(super) async fn exchange(
     // Anew: reading the keys may have taken a while.
     let now = app.clock.now();
     check_claims(&claims, &found.provider.issuer, now).map_err(NoToken::subject)?;
-    let accepting: Vec<_> = found.identities.iter().filter(|one| one.accepts(&claims, now)).collect();
+    let accepting: Vec<_> =
+        found.identities.iter().filter(|one| one.accepts(&claims, now)).collect();
     let identity = choose(&accepting, &wanted)?;
     let says = AccessToken {
         id: app.clock.fresh_id("at-")?,
@@ -94,7 +95,12 @@ struct Found {
 }
 
 /// SECURITY: whoever has no active identity at the issuer makes us fetch nothing, and learns nothing.
-async fn find(app: &App, organisation: &str, account: &str, issuer: &str) -> Result<Found, NoToken> {
+async fn find(
+    app: &App,
+    organisation: &str,
+    account: &str,
+    issuer: &str,
+) -> Result<Found, NoToken> {
     let reference = organisation.to_owned();
     let organisation = gate::inspect(app, async move |tx| tx.find_organisation(&reference).await);
     let organisation = organisation.await?.ok_or(NoToken::subject("unknown organisation"))?.id;
@@ -112,7 +118,8 @@ async fn find(app: &App, organisation: &str, account: &str, issuer: &str) -> Res
     })
     .await?;
     let provider = provider.filter(|provider| provider.status == Status::Active);
-    let provider = provider.ok_or(NoToken::subject("no active identity provider of this issuer"))?;
+    let provider =
+        provider.ok_or(NoToken::subject("no active identity provider of this issuer"))?;
     let now = app.clock.now();
     if identities.iter().all(|identity| identity.status_at(now) != "active") {
         return Err(NoToken::subject("no active federated identity of this service account"));
@@ -125,8 +132,7 @@ fn choose<'i>(
     accepting: &[&'i FederatedIdentity],
     wanted: &Scopes,
 ) -> Result<&'i FederatedIdentity, NoToken> {
-    let enough =
-        |one: &&&FederatedIdentity| wanted.are_unrestricted() || one.scopes.cover(wanted);
+    let enough = |one: &&&FederatedIdentity| wanted.are_unrestricted() || one.scopes.cover(wanted);
     match accepting.iter().find(enough).or(accepting.first()) {
         Some(identity) => Ok(identity),
         None => Err(NoToken::subject("no federated identity accepts subject, audience and claims")),

@@ -78,10 +78,8 @@ fn response(granted: Granted) -> TokenResponse {
 }
 
 fn refuse(no: &NoToken) -> Reply {
-    let body = TokenRefusal {
-        error: no.code.to_owned(),
-        error_description: no.description.clone(),
-    };
+    let body =
+        TokenRefusal { error: no.code.to_owned(), error_description: no.description.clone() };
     reply::token_refusal(&no.error, &body)
 }
 
@@ -124,7 +122,10 @@ pub async fn metadata(State(app): State<Arc<App>>) -> Reply {
             "urn:ietf:params:oauth:grant-type:token-exchange",
         ]),
         response_types_supported: Vec::new(),
-        token_endpoint_auth_methods_supported: words(&["client_secret_basic", "client_secret_post"]),
+        token_endpoint_auth_methods_supported: words(&[
+            "client_secret_basic",
+            "client_secret_post",
+        ]),
         scopes_supported: words(&SCOPES),
         subject_types_supported: words(&["public"]),
         id_token_signing_alg_values_supported: words(&["EdDSA"]),

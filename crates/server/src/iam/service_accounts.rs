@@ -8,9 +8,9 @@ use coffer_api::{
 use coffer_crypto::token;
 use zeroize::Zeroizing;
 
-use super::{Filter, maker};
 use super::roles::{check_roles_held, too_many};
 use super::tokens::check_bounds;
+use super::{Filter, maker};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Ask, Scope, Subject};

@@ -35,7 +35,8 @@ pub fn parse_seconds(text: &str) -> Result<i64> {
             return Err(refuse());
         }
         let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| refuse())? };
-        micros = whole.checked_mul(unit).and_then(|add| micros.checked_add(add)).ok_or_else(refuse)?;
+        micros =
+            whole.checked_mul(unit).and_then(|add| micros.checked_add(add)).ok_or_else(refuse)?;
         micros = micros.checked_add(fraction(part, unit)).ok_or_else(refuse)?;
         rest = behind;
     }

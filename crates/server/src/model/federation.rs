@@ -138,9 +138,10 @@ impl FederatedIdentity {
         self.status_at(now) == "active"
             && Pattern::new(&self.subject).matches(subject)
             && self.trusts_audience(claims)
-            && self.conditions.iter().all(|(name, required)| {
-                claims.get(name).is_some_and(|own| meets(own, required))
-            })
+            && self
+                .conditions
+                .iter()
+                .all(|(name, required)| claims.get(name).is_some_and(|own| meets(own, required)))
     }
 
     fn trusts_audience(&self, claims: &Claims) -> bool {

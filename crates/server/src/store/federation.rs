@@ -30,7 +30,9 @@ impl Tx {
         ];
         match self.execute(sql::INSERT_PROVIDER, &values).await? {
             1 => Ok(()),
-            _ => Err(Error::Conflict("an identity provider with this issuer exists already".into())),
+            _ => {
+                Err(Error::Conflict("an identity provider with this issuer exists already".into()))
+            }
         }
     }
 

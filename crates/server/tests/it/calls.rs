@@ -595,13 +595,8 @@ impl Call {
 }
 
 fn open_calls() -> Vec<Call> {
-    let open = [
-        "/healthz",
-        "/readyz",
-        "/openapi.json",
-        "/oidc/jwks",
-        "/.well-known/openid-configuration",
-    ];
+    let open =
+        ["/healthz", "/readyz", "/openapi.json", "/oidc/jwks", "/.well-known/openid-configuration"];
     let call = |url| Call { action: "", method: "GET", route: ("GET", url), url, body: none };
     let token = Call {
         action: "auth.failure",

@@ -142,6 +142,16 @@ async fn every_role_by_every_action() {
     iam.access-credential.list    ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.access-credential.create  ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.access-credential.delete  ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.identity-provider.list    ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.identity-provider.create  ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.identity-provider.get     ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.identity-provider.update  ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.identity-provider.delete  ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.federated-identity.list   ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.federated-identity.create  ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.federated-identity.get    ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.federated-identity.update  ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.federated-identity.delete  ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     me.get                        ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     iam.token.list                ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     iam.token.create              ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
@@ -266,6 +276,9 @@ async fn every_route_refuses_outsiders_and_records_it() {
     GET    /healthz                                                200     200 200    200   200
     GET    /readyz                                                 200     200 200    200   200
     GET    /openapi.json                                           200     200 200    200   200
+    GET    /oidc/jwks                                              200     200 200    200   200
+    GET    /.well-known/openid-configuration                       200     200 200    200   200
+    POST   /oidc/token                                             400     400 400    400   400
     GET    /v1/secrets/nl-01/secrets                               401     403 200    403   200
     POST   /v1/secrets/nl-01/secrets                               401     403 404    403   201
     GET    /v1/secrets/nl-01/secretPATH                            401     403 404    403   200
@@ -327,6 +340,16 @@ async fn every_route_refuses_outsiders_and_records_it() {
     GET    /v1/service-accounts/ACCOUNT/access-credentials         401     403 404    403   200
     POST   /v1/service-accounts/ACCOUNT/access-credentials         401     403 404    403   201
     DELETE /v1/service-accounts/ACCOUNT/access-credentials/CREDENTIAL  401     403 404    403   204
+    GET    /v1/federated-identity-providers                        401     403 200    403   200
+    POST   /v1/federated-identity-providers                        401     403 201    403   201
+    GET    /v1/federated-identity-providers/PROVIDER               401     403 404    403   200
+    PUT    /v1/federated-identity-providers/PROVIDER               401     403 404    403   200
+    DELETE /v1/federated-identity-providers/PROVIDER               401     403 404    403   204
+    GET    /v1/federated-identities                                401     403 200    403   200
+    POST   /v1/federated-identities                                401     403 404    403   201
+    GET    /v1/federated-identities/FEDERATION                     401     403 404    403   200
+    PUT    /v1/federated-identities/FEDERATION                     401     403 404    403   200
+    DELETE /v1/federated-identities/FEDERATION                     401     403 404    403   204
     GET    /v1/me                                                  401     200 200    200   200
     GET    /v1/me/personal-access-tokens                           401     200 200    200   200
     POST   /v1/me/personal-access-tokens                           401     201 201    201   201
