@@ -47,7 +47,7 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Reply {
         form,
     };
     match token_endpoint::grant(&app, arrival, request).await {
-        Ok(granted) => reply::json(Outcome::Ok, &response(granted)),
+        Ok(granted) => reply::json(Outcome::Ok, &response(&granted)),
         Err(no) => refuse(&no),
     }
 }
@@ -64,7 +64,7 @@ fn fields(bytes: &[u8]) -> Result<Form> {
     Ok(form)
 }
 
-fn response(granted: Granted) -> TokenResponse {
+fn response(granted: &Granted) -> TokenResponse {
     let scope = granted.scopes.words().join(" ");
     TokenResponse {
         access_token: SecretText::of_text(&granted.text),

@@ -118,10 +118,9 @@ async fn whom_an_organisation_trusts_is_recorded() {
     let request = json!({"name": "x", "serviceAccountIdentity": "ci",
         "providerIdentity": provider["identity"], "providerSubject": "s"});
     let identity = world.post(&world.owner, identities).json(request).expect(201).await.body;
-    for (collection, made, kind) in [
-        (identities, &identity, "federated_identity"),
-        (providers, &provider, "identity_provider"),
-    ] {
+    for (collection, made, kind) in
+        [(identities, &identity, "federated_identity"), (providers, &provider, "identity_provider")]
+    {
         let id = made["identity"].as_str().unwrap();
         let url = format!("{collection}/{id}");
         world.get(&world.owner, collection).expect(200).await;
