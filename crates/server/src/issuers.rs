@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use serde_json::Value as Json;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::config::Config;
-use crate::egress::{Egress, Reach};
+use crate::egress::{Egress, Reach, TIME_MAX};
 use crate::model::federation::Provider;
 use crate::model::jwks::{KeySet, Unverified};
 
@@ -74,7 +74,7 @@ impl Issuers {
             Err(never) => match never {},
         };
         // Whoever waits here finds what the one before has fetched, or that it was in vain.
-        let mut known = known.lock().await;
+        let mut known = known.lock_owned().await;
         let fresh = known
             .keys
             .as_ref()
@@ -90,45 +90,58 @@ impl Issuers {
             return fresh.ok_or("the issuer's keys could not be read less than a minute ago");
         }
         known.tried_at = Some(now);
-        let keys = Arc::new(self.fetch(provider).await?);
-        known.keys =
-            Some(Fetched { keys: keys.clone(), at: now, version: provider.object_version });
-        Ok(keys)
+        // SECURITY: goes on when its caller goes away. One who asks and leaves, minute by minute, would otherwise
+        // keep everybody from the keys.
+        #[expect(clippy::disallowed_methods, reason = "ends by itself, after seconds")]
+        let fetching = tokio::spawn(renew(self.egress.clone(), provider.clone(), known, now));
+        fetching.await.unwrap_or(Err("the issuer's keys could not be read"))
     }
+}
 
-    async fn fetch(&self, provider: &Provider) -> Result<KeySet, &'static str> {
-        let discovered;
-        let place = match provider.jwks_uri.is_empty() {
-            false => &provider.jwks_uri,
-            true => {
-                discovered = self.discover(&provider.issuer).await?;
-                &discovered
-            }
-        };
-        let body = self.egress.get(place).await.map_err(|why| {
-            tracing::warn!(provider = provider.id, why, "an issuer's keys cannot be read");
-            "the issuer's keys cannot be read"
-        })?;
-        let json: Json =
-            serde_json::from_slice(&body).map_err(|_| "the issuer's keys are no JSON")?;
-        KeySet::parse(&json).map_err(|_| "the issuer has no key that can verify")
-    }
+/// Fetches the keys of a provider and keeps them; whoever else wants them waits so long.
+async fn renew(
+    egress: Egress,
+    provider: Provider,
+    mut known: OwnedMutexGuard<Known>,
+    now: i64,
+) -> Result<Arc<KeySet>, &'static str> {
+    let fetched = tokio::time::timeout(TIME_MAX, fetch(&egress, &provider)).await;
+    let keys = Arc::new(fetched.unwrap_or(Err("the issuer did not answer in 5 seconds"))?);
+    known.keys = Some(Fetched { keys: keys.clone(), at: now, version: provider.object_version });
+    Ok(keys)
+}
 
-    /// Where an issuer says its keys are (OpenID Connect Discovery 1.0, section 4).
-    async fn discover(&self, issuer: &str) -> Result<String, &'static str> {
-        let base = issuer.strip_suffix('/').unwrap_or(issuer);
-        let url = format!("{base}/.well-known/openid-configuration");
-        let body = self.egress.get(&url).await.map_err(|why| {
-            tracing::warn!(why, "an issuer's description cannot be read");
-            "the issuer's description cannot be read"
-        })?;
-        let json: Json =
-            serde_json::from_slice(&body).map_err(|_| "the issuer's description is no JSON")?;
-        // SECURITY: one that describes another issuer would sign in that one's name.
-        if json.get("issuer").and_then(Json::as_str) != Some(issuer) {
-            return Err("the issuer's description is of another issuer");
+async fn fetch(egress: &Egress, provider: &Provider) -> Result<KeySet, &'static str> {
+    let discovered;
+    let place = match provider.jwks_uri.is_empty() {
+        false => &provider.jwks_uri,
+        true => {
+            discovered = discover(egress, &provider.issuer).await?;
+            &discovered
         }
-        let place = json.get("jwks_uri").and_then(Json::as_str);
-        place.map(str::to_owned).ok_or("the issuer's description names no keys")
+    };
+    let body = egress.get(place).await.map_err(|why| {
+        tracing::warn!(provider = provider.id, why, "an issuer's keys cannot be read");
+        "the issuer's keys cannot be read"
+    })?;
+    let json: Json = serde_json::from_slice(&body).map_err(|_| "the issuer's keys are no JSON")?;
+    KeySet::parse(&json).map_err(|_| "the issuer has no key that can verify")
+}
+
+/// Where an issuer says its keys are (OpenID Connect Discovery 1.0, section 4).
+async fn discover(egress: &Egress, issuer: &str) -> Result<String, &'static str> {
+    let base = issuer.strip_suffix('/').unwrap_or(issuer);
+    let url = format!("{base}/.well-known/openid-configuration");
+    let body = egress.get(&url).await.map_err(|why| {
+        tracing::warn!(why, "an issuer's description cannot be read");
+        "the issuer's description cannot be read"
+    })?;
+    let json: Json =
+        serde_json::from_slice(&body).map_err(|_| "the issuer's description is no JSON")?;
+    // SECURITY: one that describes another issuer would sign in that one's name.
+    if json.get("issuer").and_then(Json::as_str) != Some(issuer) {
+        return Err("the issuer's description is of another issuer");
     }
+    let place = json.get("jwks_uri").and_then(Json::as_str);
+    place.map(str::to_owned).ok_or("the issuer's description names no keys")
 }

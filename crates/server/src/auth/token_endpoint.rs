@@ -99,9 +99,9 @@ pub async fn grant(
     if no.recorded || !is_callers {
         return Err(no);
     }
-    tracing::info!(code = no.code, cause = no.error.cause(), "no token given");
     // SECURITY: as with any credential, who fails too often is turned away without a record.
     app.auth_failures.count(arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))?;
+    tracing::info!(code = no.code, cause = no.error.cause(), "no token given");
     match gate::refuse(app, &arrival, no.error.clone()).await {
         failure @ Error::Unavailable { .. } => Err(failure.into()),
         _ => Err(no),
@@ -167,13 +167,17 @@ pub(super) async fn hand_out(
     says: AccessToken,
 ) -> Result<Granted, NoToken> {
     let text = access_token::mint(app, &says).await?;
-    let caller = app.directory.read_caller(&claim, app.clock.now()).await?;
+    let told = |error| match (action, error) {
+        (Action::ExchangeToken, Error::Unauthenticated { .. }) => {
+            NoToken::subject("taken away in between")
+        }
+        (_, error) => error.into(),
+    };
+    let caller = app.directory.read_caller(&claim, app.clock.now()).await.map_err(told)?;
     let call = Call { claim, caller, arrival: arrival.clone(), flaw: None, project: None };
     let ask = Ask { action, region: None, subject: Subject::New(says.id.clone()) };
-    gate::read(app, &call, ask, async |_, _| Ok(())).await.map_err(|error| {
-        let no = NoToken::from(error);
-        NoToken { recorded: true, ..no }
-    })?;
+    let recorded = gate::read(app, &call, ask, async |_, _| Ok(())).await;
+    recorded.map_err(|error| NoToken { recorded: true, ..told(error) })?;
     app.last_use.touch(&says.credential, arrival.at);
     Ok(Granted {
         text,

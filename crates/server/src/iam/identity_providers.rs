@@ -61,7 +61,7 @@ pub async fn create(
             issuer: body.provider_issuer.clone(),
             jwks_uri: body.provider_jwks_uri.clone().unwrap_or_default(),
             local_jwks: body.local_jwks.clone().filter(has_keys),
-            status: body.status.as_deref().map_or(Ok(Status::Active), read_status)?,
+            status: read_status(body.status.as_deref(), Status::Active)?,
             created_by: maker(scope),
             created_at: now,
             updated_at: now,
@@ -102,7 +102,7 @@ pub async fn update(
     gate::write(app, call, on(Action::UpdateProvider, provider), async move |tx, scope| {
         let body = body.as_ref().map_err(Clone::clone)?;
         let before = read_provider(tx, scope).await?;
-        let status = body.status.as_deref().map_or(Ok(before.status), read_status)?;
+        let status = read_status(body.status.as_deref(), before.status)?;
         let provider = Provider {
             name: body.name.as_deref().map_or(Ok(before.name.clone()), limits::check_name)?,
             description: body.description.clone().unwrap_or(before.description.clone()),
@@ -179,7 +179,8 @@ fn has_keys(set: &Json) -> bool {
     }
 }
 
-fn read_status(word: &str) -> Result<Status> {
+fn read_status(word: Option<&str>, otherwise: Status) -> Result<Status> {
+    let Some(word) = word.filter(|word| !word.is_empty()) else { return Ok(otherwise) };
     let known = Status::from_word(word).filter(|status| *status != Status::Revoked);
     known.ok_or_else(|| Error::invalid("status", "must be `active` or `inactive`"))
 }

@@ -388,7 +388,6 @@ async fn a_provider_is_made_changed_and_deleted() {
             "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}),
         ),
         ("status", json!("revoked")),
-        ("status", json!("")),
         ("name", json!(" ")),
         ("labels", json!({"": "x"})),
     ] {

@@ -194,6 +194,19 @@ async fn many_at_once_wait_for_one_fetch() {
 }
 
 #[tokio::test]
+async fn whoever_asks_and_leaves_keeps_nobody_from_the_keys() {
+    let trust = Trust::new().await;
+    trust.trusts("s", json!({})).await;
+    trust.issuer.answers(Manner::Late);
+    let token = trust.signer.token(&trust.claims("s", json!({})));
+    let moment = std::time::Duration::from_millis(100);
+    let gone = tokio::time::timeout(moment, trust.exchange(&token, &[])).await;
+    assert!(gone.is_err(), "it has not waited for the answer");
+    assert_eq!(trust.exchange(&token, &[]).await.status, 200);
+    assert_eq!((trust.issuer.described(), trust.issuer.fetched()), (1, 1));
+}
+
+#[tokio::test]
 async fn an_issuer_that_fails_is_left_alone_for_a_minute() {
     for manner in [
         Manner::AsAnother,
@@ -396,6 +409,10 @@ async fn an_issuer_serves_what_the_tests_think_it_does() {
     let keys = egress.get(&format!("{}/keys", issuer.url)).await.unwrap();
     let keys: Json = serde_json::from_slice(&keys).unwrap();
     assert_eq!(keys, json!({"keys": [signer.jwk()]}));
+    let without_tls = format!("{}/keys", issuer.url.replace("http:", "https:"));
+    assert_eq!(egress.get(&without_tls).await, Err("cannot be reached"));
+    let by_name = format!("{}/keys", issuer.url.replace("127.0.0.1", "localhost"));
+    assert!(egress.get(&by_name).await.is_ok(), "called at the address the name was found to have");
     for (manner, why) in [
         (Manner::Redirecting, "does not answer 200"),
         (Manner::Failing, "does not answer 200"),

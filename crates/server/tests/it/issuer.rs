@@ -50,6 +50,8 @@ pub enum Manner {
     /// Its keys are 100 MB.
     Huge,
     Slow,
+    /// It takes a moment.
+    Late,
     Failing,
     NotJson,
 }
@@ -164,7 +166,12 @@ impl State {
                         tokio::time::sleep(Duration::from_secs(60)).await;
                         Response::new(Full::default())
                     }
-                    _ => reply(&json!({"keys": *self.keys.lock().unwrap()})),
+                    _ => {
+                        if manner == Manner::Late {
+                            tokio::time::sleep(Duration::from_millis(300)).await;
+                        }
+                        reply(&json!({"keys": *self.keys.lock().unwrap()}))
+                    }
                 }
             }
             _ => {
