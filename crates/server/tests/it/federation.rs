@@ -232,6 +232,17 @@ async fn a_token_lives_as_long_as_asked_and_no_longer_than_its_identity() {
         let refused = trust.exchange(&token, &[("access_token_lifetime", lifetime)]).await;
         check_refusal(&refused, 400, "invalid_request");
     }
+    // An end that is set later, or moved, holds for tokens that are out already.
+    let id = trust.trusts("moved", json!({})).await;
+    let moved = trust.token("moved").await;
+    let url = format!("{FEDERATIONS}/{id}");
+    let set = trust.set(&url, json!({"expiresAt": "2026-01-15T12:05:00Z"})).await;
+    assert_eq!(set.status, 200, "{}", set.text);
+    trust.world.set_now(NOON + 5 * MINUTE - 1);
+    assert_eq!(trust.works(&moved).await, 200);
+    trust.world.set_now(NOON + 5 * MINUTE);
+    assert_eq!(trust.works(&moved).await, 401);
+    trust.world.set_now(NOON);
     let ends = trust.token("ends").await;
     assert_eq!(parts(&ends)[1]["exp"], NOW + 600);
     trust.world.set_now(NOON + 10 * MINUTE - 1);
