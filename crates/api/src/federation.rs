@@ -68,7 +68,7 @@ pub struct CreateIdentityProviderRequest {
     /// An https URL.
     #[schema(max_length = 2048)]
     pub provider_jwks_uri: Option<String>,
-    /// Public keys, 1–100; none are fetched then.
+    /// Public keys, 1–100 and at most 64 KiB; none are fetched then.
     #[schema(value_type = Option<Object>)]
     pub local_jwks: Option<Json>,
     /// `active` (the default) or `inactive`.
@@ -131,7 +131,7 @@ pub struct FederatedIdentity {
     pub service_account: ServiceAccount,
     /// Of the provider.
     pub provider_identity: String,
-    /// The provider.
+    /// The provider, without keys that were given for it.
     pub provider: IdentityProvider,
     /// What the token's `sub` must match; `*` is any run of characters.
     pub provider_subject: String,

@@ -236,7 +236,8 @@ pub fn federation(found: Federation, now: i64) -> api::FederatedIdentity {
         service_account_identity: identity.account,
         service_account: service_account(found.account),
         provider_identity: identity.provider,
-        provider: provider(found.provider),
+        // Lists of a thousand would carry its keys a thousand times.
+        provider: provider(Provider { local_jwks: None, ..found.provider }),
         provider_subject: identity.subject,
         trusted_audiences: identity.audiences,
         audience_match_mode: identity.audience_mode.word().to_owned(),

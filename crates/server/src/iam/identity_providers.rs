@@ -19,6 +19,8 @@ use crate::model::jwks::KeySet;
 use crate::model::limits;
 use crate::store::Tx;
 
+/// Bytes of keys that are given; a key of 8192 bits takes 1.5 KiB.
+const JWKS_BYTES_MAX: usize = 64 * 1024;
 /// Identities that a refusal names.
 const NAMED_MAX: usize = 5;
 
@@ -162,6 +164,9 @@ fn check(app: &App, provider: &Provider) -> Result<()> {
         app.issuers.check(&provider.jwks_uri).map_err(told)?;
     }
     if let Some(keys) = &provider.local_jwks {
+        if keys.to_string().len() > JWKS_BYTES_MAX {
+            return Err(Error::invalid("localJwks", "is larger than 64 KiB"));
+        }
         if KeySet::is_private(keys) {
             return Err(Error::invalid("localJwks", "has a private or shared key in it"));
         }

@@ -194,7 +194,10 @@ async fn every_algorithm_with_a_public_key_is_taken() {
 async fn keys_may_be_given_instead_of_fetched() {
     let signer = Signer::p256("given");
     let trust = Trust::with(json!({"localJwks": {"keys": [signer.jwk()]}})).await;
-    trust.trusts("s", json!({})).await;
+    let id = trust.trusts("s", json!({})).await;
+    let owner = &trust.world.owner;
+    let shown = trust.world.get(owner, &format!("{FEDERATIONS}/{id}")).expect(200).await.body;
+    assert!(shown["provider"].get("localJwks").is_none(), "only the provider itself shows them");
     let token = signer.token(&trust.claims("s", json!({})));
     assert_eq!(trust.exchange(&token, &[]).await.status, 200);
     assert!(!trust.accepts(&trust.claims("s", json!({}))).await, "signed by a published key");
@@ -392,6 +395,7 @@ async fn a_provider_is_made_changed_and_deleted() {
         ("providerJwksUri", json!("https://[::1]/keys")),
         ("localJwks", json!("x")),
         ("localJwks", json!({"keys": "x"})),
+        ("localJwks", json!({"keys": [{"kty": "x", "x": "x".repeat(65_536)}]})),
         ("localJwks", json!({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]})),
         (
             "localJwks",
