@@ -37,7 +37,7 @@ done <pasted
 
 end_server
 for value in 'correct horse battery staple' 'tr0ub4dor-and-3' 'Y29ycmVjdCBob3JzZSBiYXR0ZXJ5' "$COFFER_TOKEN" \
-  "$ACCESS_SECRET"; do
+  "$ACCESS_SECRET" "$ACCESS_TOKEN"; do
   files=$(find coffer-data said log -type f ! -name dev.env)
   for file in $files; do
     if grep -qaF -- "$value" "$file"; then

@@ -8,6 +8,7 @@
 mod access_policy;
 mod audit;
 mod error_body;
+mod federation;
 mod iam;
 mod identity;
 mod kms;
@@ -22,11 +23,16 @@ mod secret;
 mod secret_text;
 mod service_account;
 mod time;
+mod token;
 mod unique_json;
 
 pub use access_policy::{AccessPolicy, Condition, Hours, Statement};
 pub use audit::{AuditContext, AuditEntry, AuditPage};
 pub use error_body::ErrorBody;
+pub use federation::{
+    CreateFederatedIdentityRequest, CreateIdentityProviderRequest, FederatedIdentity,
+    IdentityProvider, UpdateFederatedIdentityRequest, UpdateIdentityProviderRequest,
+};
 pub use iam::{
     CreateBindingRequest, CreateRoleRequest, CreateRuleRequest, CreateTeamMemberRequest,
     CreateTeamRequest, Holder, Member, Role, RoleBinding, RoleRule, Team, TeamMember,
@@ -64,6 +70,7 @@ pub use service_account::{
     CreatedAccessCredential, ServiceAccount, UpdateServiceAccountRequest,
 };
 pub use time::Time;
+pub use token::{IssuerMetadata, PublicJwk, PublicJwks, TokenRefusal, TokenRequest, TokenResponse};
 
 /// A map of labels or annotations.
 pub type Map = std::collections::BTreeMap<String, String>;

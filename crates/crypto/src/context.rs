@@ -13,6 +13,8 @@ pub enum Purpose {
     KmsEncrypt,
     /// A region's wrapping key under the root key.
     WrappingKey,
+    /// The key that signs access tokens, under the root key.
+    SigningKey,
 }
 
 impl Purpose {
@@ -23,6 +25,7 @@ impl Purpose {
             Self::Value => "coffer/1/value",
             Self::KmsEncrypt => "coffer/1/kms-encrypt",
             Self::WrappingKey => "coffer/1/wrapping-key",
+            Self::SigningKey => "coffer/1/signing-key",
         }
     }
 }
@@ -97,6 +100,7 @@ mod tests {
             Purpose::Value,
             Purpose::KmsEncrypt,
             Purpose::WrappingKey,
+            Purpose::SigningKey,
         ];
         for (i, a) in all.iter().enumerate() {
             for b in all.iter().skip(i.saturating_add(1)) {

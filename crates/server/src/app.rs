@@ -1,21 +1,25 @@
 //! What requests share: the store, the keyring, the directory, the clock.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use coffer_crypto::token::TokenHash;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
+use quick_cache::sync::Cache;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::error::{Error, Result};
+use crate::issuers::Issuers;
 use crate::keyring::Keyring;
 use crate::lane::Lanes;
 use crate::model::access_policy::canonical_net;
+use crate::model::access_token::AccessToken;
 use crate::store::Store;
 
 /// Everything a request needs, behind one pointer.
@@ -25,6 +29,11 @@ pub struct App {
     pub directory: Directory,
     pub clock: Clock,
     pub config: Config,
+    /// The keys of other issuers.
+    pub issuers: Issuers,
+    pub verified: Verified,
+    /// The address that is listened on, where the settings leave the port open.
+    listening: OnceLock<SocketAddr>,
     /// Held by whoever makes a region's wrapping key.
     pub making_wrapping_key: tokio::sync::Mutex<()>,
     pub lanes: Lanes,
@@ -105,6 +114,27 @@ impl LastUse {
     }
 }
 
+/// Access tokens whose signature was found good, by the hash of their text. Whether they still hold is looked up at
+/// every call.
+pub struct Verified(Cache<TokenHash, Arc<AccessToken>>);
+
+impl Verified {
+    /// Tokens kept in memory.
+    const ENTRIES_MAX: usize = 10_000;
+
+    pub fn find(&self, token: &TokenHash) -> Option<Arc<AccessToken>> {
+        self.0.get(token)
+    }
+
+    pub fn keep(&self, token: TokenHash, says: Arc<AccessToken>) {
+        self.0.insert(token, says);
+    }
+
+    pub fn forget(&self, token: &TokenHash) {
+        self.0.remove(token);
+    }
+}
+
 /// Failed authentications, counted per address.
 pub struct AuthFailures(Option<DefaultKeyedRateLimiter<IpAddr>>);
 
@@ -144,6 +174,9 @@ impl App {
     pub fn new(store: Store, keyring: Keyring, clock: Clock, config: Config) -> Arc<Self> {
         Arc::new(Self {
             directory: Directory::new(store.clone()),
+            issuers: Issuers::new(&config),
+            verified: Verified(Cache::new(Verified::ENTRIES_MAX)),
+            listening: OnceLock::new(),
             store,
             keyring: Arc::new(keyring),
             making_wrapping_key: tokio::sync::Mutex::default(),
@@ -155,5 +188,22 @@ impl App {
             trusted_proxies: config.trusted_proxies.iter().map(|net| canonical_net(*net)).collect(),
             config,
         })
+    }
+
+    /// Tells which address is listened on, for the issuer where the settings name none.
+    pub fn listens_on(&self, address: SocketAddr) {
+        let _ = self.listening.set(address);
+    }
+
+    /// Who issues our tokens: the URL under which clients reach this server.
+    pub fn issuer(&self) -> String {
+        match &self.config.public_url {
+            Some(url) => url.clone(),
+            None => {
+                let first = || self.config.listen.first().copied();
+                let address = self.listening.get().copied().or_else(first);
+                address.map(|address| format!("http://{address}")).unwrap_or_default()
+            }
+        }
     }
 }

@@ -32,6 +32,15 @@ pub const SETTINGS: &[(&str, &str)] = &[
         "file of the token's user PIN, from `data`, readable by its owner alone",
     ),
     ("root_keys.key", "label of the sealing key in the token; default \"coffer-root\""),
+    (
+        "public_url",
+        "URL under which clients reach this server, the issuer of its tokens; default: http and the first address",
+    ),
+    ("federation", "tokens of other issuers"),
+    (
+        "federation.allow_private_issuers",
+        "let issuers be reached over http and at private addresses; default false",
+    ),
     ("memory_lock", "keep memory out of swap: \"try\", \"require\" or \"off\"; default \"try\""),
     ("trusted_proxies", "CIDRs whose X-Forwarded-For and X-Real-IP are believed; default none"),
     ("regions", "the regions of this server, at least one"),
@@ -57,10 +66,20 @@ pub struct Config {
     pub data: PathBuf,
     /// The first wraps, the others only unwrap.
     pub root_keys: Vec<RootKeyConfig>,
+    /// Without a slash at the end.
+    pub public_url: Option<String>,
+    pub federation: Federation,
     pub memory_lock: MemoryLock,
     pub trusted_proxies: Vec<IpNet>,
     pub regions: Vec<RegionConfig>,
     pub limits: Limits,
+}
+
+/// Tokens of other issuers.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Federation {
+    pub allow_private_issuers: bool,
 }
 
 /// Where a root key is kept.
@@ -161,6 +180,8 @@ impl Default for Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8200))],
             data: PathBuf::from("coffer-data"),
             root_keys: vec![RootKeyConfig::File { file: root_key_file() }],
+            public_url: None,
+            federation: Federation::default(),
             memory_lock: MemoryLock::default(),
             trusted_proxies: Vec::new(),
             regions: Vec::new(),
@@ -197,6 +218,15 @@ impl Config {
                 RootKeyConfig::Pkcs11(token) => token.pin_file = config.data.join(&token.pin_file),
                 RootKeyConfig::File { .. } | RootKeyConfig::Descriptor { .. } => {}
             }
+        }
+        if let Some(url) = &mut config.public_url {
+            *url = url.trim_end_matches('/').to_owned();
+            let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            ensure!(
+                rest.is_some_and(|rest| !rest.is_empty()
+                    && rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#@\"\\".contains(&b))),
+                "`public_url` must be a URL such as \"https://coffer.example.com\""
+            );
         }
         ensure!(!config.listen.is_empty(), "`listen` needs at least one address");
         ensure!(
@@ -266,12 +296,13 @@ mod tests {
     fn a_whole_file_is_read() {
         let config = Config::parse(
             "listen = ['127.0.0.1:1', '[::1]:1']\ndata = '/var/lib/coffer'\n\
-             trusted_proxies = ['10.0.0.0/8']\n\
+             trusted_proxies = ['10.0.0.0/8']\npublic_url = 'https://a.test/'\n\
              [[regions]]\nslug = 'nl-01'\n[[regions]]\nslug = 'de-01'\nkms = false\n\
              [limits]\ndrain_seconds = 3\n",
         )
         .unwrap();
         assert_eq!(config.listen.len(), 2);
+        assert_eq!(config.public_url.as_deref(), Some("https://a.test"));
         assert!(config.regions.iter().map(|r| r.kms).eq([true, false]));
         assert_eq!((config.limits.drain_seconds, config.limits.header_seconds), (3, 10));
     }
@@ -285,6 +316,9 @@ mod tests {
             "listen = []\n[[regions]]\nslug = 'a'",
             "listen = ['localhost']\n[[regions]]\nslug = 'a'",
             "trusted_proxies = ['10.0.0.0/40']\n[[regions]]\nslug = 'a'",
+            "public_url = 'coffer.example.com'\n[[regions]]\nslug = 'a'",
+            "public_url = 'https://'\n[[regions]]\nslug = 'a'",
+            "public_url = 'https://a/?b'\n[[regions]]\nslug = 'a'",
         ] {
             assert!(Config::parse(text).is_err(), "{text}");
         }

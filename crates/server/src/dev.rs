@@ -14,7 +14,7 @@ use crate::custody::{self, WhenThere};
 use crate::error::Error;
 use crate::gate;
 use crate::kms;
-use crate::model::caller::{Arrival, Call, Claim, Standing};
+use crate::model::caller::{Arrival, Call, Claim, Shown, Standing};
 use crate::model::precondition::Precondition;
 use crate::platform::{self, Founding};
 
@@ -86,7 +86,7 @@ async fn default_key(app: &Arc<App>, token: &str, organisation: &str) -> Result<
 }
 
 fn claim(token: &str, organisation: &str) -> Claim {
-    Claim { token: token::hash(token), organisation: organisation.to_owned() }
+    Claim { token: Shown::Hash(token::hash(token)), organisation: organisation.to_owned() }
 }
 
 /// What a newcomer reads first. Names the file with the token, never the token.

@@ -5,16 +5,16 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use coffer_crypto::token::TokenHash;
 use quick_cache::sync::Cache;
 
 use crate::error::{Error, Result};
-use crate::model::caller::{Caller, Claim, Credential, Principal, Standing};
-use crate::model::identity::{MemberRole, Region};
+use crate::model::access_token::AccessToken;
+use crate::model::caller::{Caller, Claim, Credential, Principal, Shown, Standing};
+use crate::model::identity::{MemberRole, Organisation, Region};
 use crate::model::policy::PolicyGrant;
 use crate::model::project::Project;
 use crate::model::roles;
-use crate::store::{Store, Tx};
+use crate::store::{CredentialHolder, Store, TokenHolder, Tx};
 
 /// Callers and projects kept in memory, each.
 const ENTRIES_MAX: usize = 10_000;
@@ -22,7 +22,7 @@ const ENTRIES_MAX: usize = 10_000;
 /// The memory of who is who.
 pub struct Directory {
     store: Store,
-    callers: Cache<(TokenHash, String), Entry<Caller>>,
+    callers: Cache<(Shown, String), Entry<Caller>>,
     projects: Cache<(String, String), Entry<Project>>,
     /// By organisation, project and principal.
     policy_grants: Cache<(String, String, String), Entry<Vec<PolicyGrant>>>,
@@ -60,8 +60,8 @@ impl Directory {
 
     async fn find_caller(&self, claim: &Claim) -> Result<Option<Arc<Caller>>> {
         let epoch = self.store.identity_epoch();
-        let (token, organisation) = (claim.token, claim.organisation.as_str());
-        let name = (token, organisation.to_owned());
+        let (token, organisation) = (claim.token.clone(), claim.organisation.as_str());
+        let name = (token.clone(), organisation.to_owned());
         if let Some(entry) = self.callers.get(&name).filter(|entry| entry.epoch == epoch) {
             return Ok(Some(entry.value));
         }
@@ -149,55 +149,103 @@ pub async fn reload_caller(tx: &mut Tx, claim: &Claim, now: i64) -> Result<Calle
     caller.check_alive(now).map(|()| caller)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a caller is made from what the store says of a token"
-)]
-async fn load_caller(tx: &mut Tx, token: &TokenHash, organisation: &str) -> Result<Option<Caller>> {
+async fn load_caller(tx: &mut Tx, shown: &Shown, organisation: &str) -> Result<Option<Caller>> {
     let named = match organisation.is_empty() {
         true => None,
         false => tx.find_organisation(organisation).await?,
     };
-    let elsewhere = || match organisation.is_empty() {
+    let elsewhere = match organisation.is_empty() {
         true => Standing::Unnamed,
         false => Standing::Stranger,
     };
-    if let Some(token) = tx.find_token(token).await? {
-        let credential = Credential {
-            id: token.id,
-            kind: "personal_access_token",
-            scopes: token.scopes,
-            expires_at: token.expires_at,
-        };
-        let subject = token.subject;
-        let (mut standing, mut teams, mut grants) = (elsewhere(), Vec::new(), Vec::new());
-        if let Some(organisation) = named {
-            tx.enter(&organisation.id);
-            if let Some(role) = tx.find_member_role(&subject).await? {
-                teams = tx.list_teams_of(&subject).await?;
-                grants = tx.list_grants_of(("user", &subject)).await?;
-                if role == MemberRole::Owner {
-                    grants.splice(0..0, roles::owner_grants());
-                }
-                standing = Standing::Member(Box::new(organisation));
-            }
-        }
-        let principal = Principal::User { subject };
-        return Ok(Some(Caller::new(principal, credential, standing, teams, grants)));
-    }
-    let Some(found) = tx.find_credential(token).await? else { return Ok(None) };
-    let credential = Credential {
-        id: found.id,
-        kind: "access_credential",
-        scopes: found.scopes,
-        expires_at: found.expires_at,
+    let hash = match shown {
+        Shown::Hash(hash) => hash,
+        Shown::AccessToken(token) => return load_bearer(tx, token, named, elsewhere).await,
     };
-    let (mut standing, mut grants) = (elsewhere(), Vec::new());
+    if let Some(token) = tx.find_token(hash).await? {
+        return load_user(tx, token, named, elsewhere).await.map(Some);
+    }
+    match tx.find_credential(hash).await? {
+        Some(found) => {
+            load_machine(tx, found, "access_credential", named, elsewhere).await.map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a caller is made from what the store says of a token"
+)]
+async fn load_user(
+    tx: &mut Tx,
+    token: TokenHolder,
+    named: Option<Organisation>,
+    elsewhere: Standing,
+) -> Result<Caller> {
+    let credential = Credential {
+        id: token.id,
+        kind: "personal_access_token",
+        scopes: token.scopes,
+        expires_at: token.expires_at,
+    };
+    let subject = token.subject;
+    let (mut standing, mut teams, mut grants) = (elsewhere, Vec::new(), Vec::new());
+    if let Some(organisation) = named {
+        tx.enter(&organisation.id);
+        if let Some(role) = tx.find_member_role(&subject).await? {
+            teams = tx.list_teams_of(&subject).await?;
+            grants = tx.list_grants_of(("user", &subject)).await?;
+            if role == MemberRole::Owner {
+                grants.splice(0..0, roles::owner_grants());
+            }
+            standing = Standing::Member(Box::new(organisation));
+        }
+    }
+    Ok(Caller::new(Principal::User { subject }, credential, standing, teams, grants))
+}
+
+/// Whoever shows an access token: what it was given for must still hold, for this account and these scopes.
+#[expect(clippy::disallowed_methods, reason = "a token says to which organisation it belongs")]
+async fn load_bearer(
+    tx: &mut Tx,
+    token: &AccessToken,
+    named: Option<Organisation>,
+    elsewhere: Standing,
+) -> Result<Option<Caller>> {
+    tx.enter(&token.organisation);
+    let found = match token.credential.starts_with("fi-") {
+        true => tx.find_federation_holder(&token.credential).await?,
+        false => tx.find_credential_holder(&token.credential).await?,
+    };
+    let holds = |found: &CredentialHolder| {
+        found.account == token.account && found.scopes.cover(&token.scopes)
+    };
+    let Some(found) = found.filter(holds) else { return Ok(None) };
+    let ends = found.expires_at.map_or(token.expires_at, |at| at.min(token.expires_at));
+    let found = CredentialHolder { scopes: token.scopes.clone(), expires_at: Some(ends), ..found };
+    load_machine(tx, found, "access_token", named, elsewhere).await.map(Some)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a caller is made from what the store says of a token"
+)]
+async fn load_machine(
+    tx: &mut Tx,
+    found: CredentialHolder,
+    kind: &'static str,
+    named: Option<Organisation>,
+    elsewhere: Standing,
+) -> Result<Caller> {
+    let credential =
+        Credential { id: found.id, kind, scopes: found.scopes, expires_at: found.expires_at };
+    let (mut standing, mut grants) = (elsewhere, Vec::new());
     if let Some(organisation) = named.filter(|named| named.id == found.organisation) {
         tx.enter(&organisation.id);
         grants = tx.list_grants_of(("service_account", &found.account)).await?;
         standing = Standing::Member(Box::new(organisation));
     }
     let principal = Principal::ServiceAccount { id: found.account, slug: found.slug };
-    Ok(Some(Caller::new(principal, credential, standing, Vec::new(), grants)))
+    Ok(Caller::new(principal, credential, standing, Vec::new(), grants))
 }

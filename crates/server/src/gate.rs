@@ -60,6 +60,10 @@ pub enum Subject {
     Policy(String),
     /// An access elevation of the call's project, by identity.
     Elevation(String),
+    /// An identity provider by identity.
+    Provider(String),
+    /// A federated identity by identity.
+    Federation(String),
 }
 
 /// Where an admitted call may work. Operations take tenant and subject from here, never from the request.

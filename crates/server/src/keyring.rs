@@ -4,10 +4,11 @@ mod allowance;
 mod context;
 mod data;
 mod material;
+mod signing;
 mod value;
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use coffer_crypto::{Context, Ready, RootKey, SecretBytes};
 use quick_cache::sync::Cache;
@@ -17,6 +18,7 @@ use crate::model::key::{Wrapped, WrappedKey};
 
 pub use allowance::{Allowance, Block, Permit, SEALS_AT_ONCE};
 pub use material::Fresh;
+pub use signing::SigningKey;
 
 /// Key versions kept ready in memory; more are unwrapped again when they are needed.
 const READY_MAX: usize = 4096;
@@ -37,6 +39,8 @@ pub struct Keyring {
     dropped: RwLock<HashSet<(String, String)>>,
     /// Public keys as text, of keys in any state.
     public: Cache<(String, String, Wrapped), Arc<str>>,
+    /// The key of access tokens, once it was needed.
+    signing: OnceLock<Arc<SigningKey>>,
     /// How often each key version may still seal.
     pub allowance: Allowance,
 }
@@ -49,6 +53,7 @@ impl Keyring {
             ready: Cache::new(READY_MAX),
             dropped: RwLock::default(),
             public: Cache::new(PUBLIC_MAX),
+            signing: OnceLock::new(),
             allowance: Allowance::default(),
         }
     }

@@ -7,6 +7,7 @@
 //! | [`store`] | rows, and the only SQL |
 //! | [`keyring`] | root key → key version → data key → value |
 //! | [`budget`] | leave to seal, counted |
+//! | [`egress`], [`issuers`] | outgoing calls, guarded; the keys of other issuers |
 //! | [`lane`] | slow work, bounded |
 //! | [`directory`] | token → caller with compiled grants, in memory |
 //! | [`auth`] | who is calling |
@@ -24,10 +25,12 @@ pub mod config;
 pub mod custody;
 pub mod dev;
 pub mod directory;
+pub mod egress;
 pub mod error;
 pub mod gate;
 pub mod http;
 pub mod iam;
+pub mod issuers;
 pub mod jobs;
 pub mod keyring;
 pub mod kms;

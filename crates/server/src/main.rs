@@ -99,6 +99,7 @@ async fn run(command: Command) -> Result<()> {
             let app = open_locked(Config::dev(listen, data.clone()), missing).await?;
             let listeners = listen_on(&app.config.listen).await?;
             let listening = listeners.first().context("no listener")?.local_addr()?;
+            app.listens_on(listening);
             dev::prepare(&app, &data, listening).await?;
             // Before anybody hears that the server is there, and may stop it.
             let stop = asked_to_stop()?;
@@ -108,6 +109,9 @@ async fn run(command: Command) -> Result<()> {
         Command::Serve { config } => {
             let app = open_locked(Config::load(&config)?, missing).await?;
             let listeners = listen_on(&app.config.listen).await?;
+            if let Some(listener) = listeners.first() {
+                app.listens_on(listener.local_addr()?);
+            }
             let stop = asked_to_stop()?;
             for listener in &listeners {
                 say(&format!("Coffer listens on http://{}\n", listener.local_addr()?))?;

@@ -1,5 +1,9 @@
 //! Who is calling: credentials → [`Call`], or a refusal that tells nobody why.
 
+pub mod access_token;
+mod exchange;
+pub mod token_endpoint;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -9,10 +13,10 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate;
-use crate::model::caller::{Arrival, Call, Claim};
+use crate::model::caller::{Arrival, Call, Claim, Shown};
 
 /// The longest token text that is looked at.
-const TOKEN_BYTES_MAX: usize = 512;
+const TOKEN_BYTES_MAX: usize = 2048;
 /// The longest name of an organisation that is looked up; none is longer.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -37,7 +41,7 @@ pub async fn authenticate(app: &App, arrival: Arrival, claims: Claims<'_>) -> Re
         Ok(project) => (project, None),
         Err(flaw) => (None, Some(flaw)),
     };
-    let failure = match hash_of(&claims.authorization) {
+    let failure = match shown(app, &claims.authorization).await {
         Ok(token) => {
             let claim = Claim { token, organisation: organisation.to_owned() };
             match app.directory.read_caller(&claim, app.clock.now()).await {
@@ -57,9 +61,9 @@ pub async fn authenticate(app: &App, arrival: Arrival, claims: Claims<'_>) -> Re
     Err(gate::refuse(app, &arrival, failure).await)
 }
 
-/// The hash of the one credential that is shown: a personal access token as `Bearer` or `Token`, or an access key
-/// with its secret as `Basic` (contract, section 14, 38).
-fn hash_of(authorization: &[&str]) -> Result<TokenHash> {
+/// The one credential that is shown: a personal access token as `Bearer` or `Token`, an access token as `Bearer`, or
+/// an access key with its secret as `Basic` (contract, section 14, 38).
+async fn shown(app: &App, authorization: &[&str]) -> Result<Shown> {
     let refuse = |cause| Error::Unauthenticated { cause };
     let [header] = authorization else {
         return Err(refuse("not exactly one Authorization header"));
@@ -70,9 +74,15 @@ fn hash_of(authorization: &[&str]) -> Result<TokenHash> {
         return Err(refuse("credential too long"));
     }
     match scheme.to_ascii_lowercase().as_str() {
-        "bearer" | "token" if text.starts_with(token::PAT_PREFIX) => Ok(token::hash(text)),
-        "bearer" | "token" => Err(refuse("not a personal access token")),
-        "basic" => hash_of_basic(text).ok_or(refuse("not an access key with its secret")),
+        "bearer" | "token" if text.starts_with(token::PAT_PREFIX) => {
+            Ok(Shown::Hash(token::hash(text)))
+        }
+        "bearer" => access_token::verify(app, text).await.map(Shown::AccessToken),
+        "token" => Err(refuse("not a personal access token")),
+        "basic" => {
+            let hash = hash_of_basic(text);
+            hash.map(Shown::Hash).ok_or(refuse("not an access key with its secret"))
+        }
         _ => Err(refuse("unsupported authentication scheme")),
     }
 }

@@ -155,6 +155,8 @@ async fn find_named(app: &App, scope: &Scope, action: Action, named: Subject) ->
         Subject::Role(reference) => ("role", reference),
         Subject::Team(reference) => ("team", reference),
         Subject::ServiceAccount(reference) => ("service account", reference),
+        Subject::Provider(reference) => ("identity provider", reference),
+        Subject::Federation(reference) => ("federated identity", reference),
         Subject::Policy(reference) => ("IAM policy", reference),
         Subject::Elevation(reference) => ("access elevation", reference),
         _ => return Err(Error::bug("a subject that is not looked up")),
@@ -168,6 +170,8 @@ async fn find_named(app: &App, scope: &Scope, action: Action, named: Subject) ->
             Subject::ServiceAccount(_) => {
                 tx.find_service_account(&reference).await?.map(|account| account.id)
             }
+            Subject::Provider(_) => tx.find_provider(&reference).await?.map(|found| found.id),
+            Subject::Federation(_) => tx.find_federation(&reference).await?.map(|found| found.id),
             Subject::Policy(_) => {
                 tx.find_policy(&project, &reference).await?.map(|policy| policy.id)
             }

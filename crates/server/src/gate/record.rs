@@ -38,6 +38,8 @@ impl Record {
                 | Subject::Project(name)
                 | Subject::Policy(name)
                 | Subject::Elevation(name)
+                | Subject::Provider(name)
+                | Subject::Federation(name)
                 | Subject::New(name)
                 | Subject::Within(name) => name.clone(),
                 Subject::None | Subject::Secret(Err(_)) => String::new(),

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, describe_json_error};
-use crate::model::limits::{BODY_BYTES_MAX, JSON_DEPTH_MAX};
+use crate::model::limits::{BODY_BYTES_MAX, FORM_BYTES_MAX, JSON_DEPTH_MAX};
 
 /// A body as it came, or why it was not taken. What is wrong with it is told in its turn.
 pub struct JsonBody(Result<Zeroizing<Vec<u8>>>);
@@ -18,10 +18,11 @@ pub struct JsonBody(Result<Zeroizing<Vec<u8>>>);
 impl JsonBody {
     /// Takes the body in, at most 256 KiB of it.
     pub async fn read(headers: &HeaderMap, body: Body, time: Duration) -> Self {
-        Self(match tokio::time::timeout(time, take(headers, body)).await {
-            Ok(taken) => taken,
-            Err(_) => Err(Error::invalid("", "the body did not come in time")),
-        })
+        let taken = take(headers, body, BODY_BYTES_MAX, time).await;
+        Self(taken.and_then(|bytes| match bytes.is_empty() || is(headers, "application/json") {
+            true => Ok(bytes),
+            false => Err(Error::MediaType),
+        }))
     }
 
     /// Parses a body that must be there.
@@ -51,34 +52,65 @@ impl JsonBody {
     }
 }
 
-async fn take(headers: &HeaderMap, mut body: Body) -> Result<Zeroizing<Vec<u8>>> {
+/// Takes a form in, at most 64 KiB of it.
+pub async fn read_form(
+    headers: &HeaderMap,
+    body: Body,
+    time: Duration,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let too_large = |error| match error {
+        Error::BodyTooLarge => Error::invalid("", "the form is larger than 64 KiB"),
+        other => other,
+    };
+    let bytes = take(headers, body, FORM_BYTES_MAX, time).await.map_err(too_large)?;
+    match bytes.is_empty() || is(headers, "application/x-www-form-urlencoded") {
+        true => Ok(bytes),
+        false => Err(Error::invalid("", "send `Content-Type: application/x-www-form-urlencoded`")),
+    }
+}
+
+async fn take(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+    time: Duration,
+) -> Result<Zeroizing<Vec<u8>>> {
+    match tokio::time::timeout(time, take_slowly(headers, body, bytes_max)).await {
+        Ok(taken) => taken,
+        Err(_) => Err(Error::invalid("", "the body did not come in time")),
+    }
+}
+
+async fn take_slowly(
+    headers: &HeaderMap,
+    mut body: Body,
+    bytes_max: usize,
+) -> Result<Zeroizing<Vec<u8>>> {
     let announced =
         headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > BODY_BYTES_MAX) {
+    if announced.is_some_and(|length: usize| length > bytes_max) {
         return Err(Error::BodyTooLarge);
     }
     // All at once where the length is known: growing would leave copies of values behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(BODY_BYTES_MAX)));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(bytes_max)));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Error::invalid("", "the body broke off"))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if bytes.len() + data.len() > BODY_BYTES_MAX {
+        if bytes.len() + data.len() > bytes_max {
             return Err(Error::BodyTooLarge);
         }
         bytes.extend_from_slice(&data);
     }
-    if !bytes.is_empty() && !is_json(headers) {
-        return Err(Error::MediaType);
-    }
     Ok(bytes)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether the body is said to be of a type.
+fn is(headers: &HeaderMap, media_type: &str) -> bool {
     let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+    essence.eq_ignore_ascii_case(media_type)
 }
 
 /// SECURITY: counted before parsing, so that depth costs no stack.

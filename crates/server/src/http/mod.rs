@@ -5,11 +5,13 @@ mod body;
 mod caller;
 mod client_address;
 mod elevations;
+mod federation;
 mod health;
 mod iam;
 mod kms;
 mod list;
 mod me;
+mod oidc;
 pub mod openapi;
 mod policies;
 mod projects;
@@ -62,6 +64,10 @@ routes! {
     GET    "/healthz"                                      => health::healthz;
     GET    "/readyz"                                       => health::readyz;
     GET    "/openapi.json"                                 => openapi::document;
+
+    POST   "/oidc/token"                                   => oidc::token;
+    GET    "/oidc/jwks"                                    => oidc::jwks;
+    GET    "/.well-known/openid-configuration"             => oidc::metadata;
 
     GET    "/v1/me"                                        => me::read;
     GET    "/v1/me/organisation-memberships"               => me::memberships;
@@ -157,6 +163,16 @@ routes! {
     POST   "/v1/projects/iam/access-elevations/{elevation}/approve" => elevations::approve;
     POST   "/v1/projects/iam/access-elevations/{elevation}/reject" => elevations::reject;
     POST   "/v1/projects/iam/access-elevations/{elevation}/revoke" => elevations::revoke;
+    GET    "/v1/federated-identity-providers"              => federation::list_providers;
+    POST   "/v1/federated-identity-providers"              => federation::create_provider;
+    GET    "/v1/federated-identity-providers/{provider}"   => federation::read_provider;
+    PUT    "/v1/federated-identity-providers/{provider}"   => federation::update_provider;
+    DELETE "/v1/federated-identity-providers/{provider}"   => federation::delete_provider;
+    GET    "/v1/federated-identities"                      => federation::list;
+    POST   "/v1/federated-identities"                      => federation::create;
+    GET    "/v1/federated-identities/{federation}"         => federation::read;
+    PUT    "/v1/federated-identities/{federation}"         => federation::update;
+    DELETE "/v1/federated-identities/{federation}"         => federation::delete;
 
     GET    "/v1/audit"                                     => audit::search;
 }

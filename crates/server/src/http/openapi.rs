@@ -8,8 +8,8 @@ use utoipa::OpenApi;
 
 use super::reply::{self, Reply};
 use super::{
-    audit, elevations, health, iam, kms, me, policies, projects, regions, secrets,
-    service_accounts, teams,
+    audit, elevations, federation, health, iam, kms, me, oidc, policies, projects, regions,
+    secrets, service_accounts, teams,
 };
 use crate::error::Outcome;
 
@@ -25,6 +25,9 @@ use crate::error::Outcome;
         health::healthz,
         health::readyz,
         document,
+        oidc::token,
+        oidc::jwks,
+        oidc::metadata,
         me::read,
         me::memberships,
         me::list_tokens,
@@ -118,6 +121,16 @@ use crate::error::Outcome;
         elevations::approve,
         elevations::reject,
         elevations::revoke,
+        federation::list_providers,
+        federation::create_provider,
+        federation::read_provider,
+        federation::update_provider,
+        federation::delete_provider,
+        federation::list,
+        federation::create,
+        federation::read,
+        federation::update,
+        federation::delete,
         audit::search,
     ),
     components(schemas(coffer_api::ErrorBody))
@@ -137,7 +150,8 @@ pub async fn document() -> Reply {
 pub fn describe() -> Json {
     let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
     document["components"]["securitySchemes"] = json!({
-        "token": {"type": "http", "scheme": "bearer", "description": "A personal access token (`tc_pat_…`)"},
+        "token": {"type": "http", "scheme": "bearer", "description": "A personal access token (`tc_pat_…`), or an access token \
+            of `/oidc/token`"},
         "accessKey": {"type": "http", "scheme": "basic", "description": "An access key of a service account \
             (`tc_ak_…`) with its secret (`tc_sk_…`)"}
     });
@@ -175,13 +189,14 @@ fn complete_schemas(schemas: &mut Json) {
 }
 
 /// Below these every call names an organisation.
-const ORGANISATIONS: [&str; 7] = [
+const ORGANISATIONS: [&str; 8] = [
     "/v1/secrets",
     "/v1/kms",
     "/v1/iam",
     "/v1/teams",
     "/v1/memberships",
     "/v1/service-accounts",
+    "/v1/federated-identit",
     "/v1/audit",
 ];
 
@@ -238,7 +253,9 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
     place("member", "Identity of the member: the user's subject", reference.clone());
     place("membership", "Identity of the membership", reference.clone());
     place("account", "Identity or slug of the service account", reference.clone());
-    place("credential", "Identity of the credential", reference);
+    place("credential", "Identity of the credential", reference.clone());
+    place("provider", "Identity of the identity provider", reference.clone());
+    place("federation", "Identity of the federated identity", reference);
     place(
         "path",
         "The secret's path without its first slash. The other slashes may stand as `%2F`.",

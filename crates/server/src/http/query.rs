@@ -25,6 +25,11 @@ impl Params {
         )
     }
 
+    /// All of them, for a form.
+    pub fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
+    }
+
     /// SECURITY: a parameter that stands twice is refused, so that no two readers take different ones.
     pub fn find(&self, name: &str) -> Result<Option<&str>> {
         let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value);

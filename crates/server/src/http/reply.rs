@@ -7,7 +7,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, Response, StatusCode};
 use bytes::Bytes;
-use coffer_api::ErrorBody;
+use coffer_api::{ErrorBody, TokenRefusal};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -106,19 +106,33 @@ pub fn as_json(mut reply: Reply) -> Reply {
 
 /// The answer to a call that did not succeed. Logs what only the operator may know.
 pub fn refusal(error: &Error) -> Reply {
+    log(error);
+    if let Error::Unchanged { object_version } = error {
+        return tag(with(Outcome::Unchanged, Body::empty()), *object_version);
+    }
+    explain(message(error.outcome(), error.message()), error, "Bearer")
+}
+
+/// As [`refusal`], in the shape of the token endpoint, which takes Basic.
+pub fn token_refusal(error: &Error, body: &TokenRefusal) -> Reply {
+    log(error);
+    explain(json(error.outcome(), body), error, "Basic realm=\"coffer\"")
+}
+
+fn log(error: &Error) {
     match error.outcome() {
         Outcome::Failed => tracing::error!(cause = error.cause(), "call failed"),
         Outcome::Unavailable => tracing::warn!(cause = error.cause(), "call not served"),
         _ => {}
     }
-    if let Error::Unchanged { object_version } = error {
-        return tag(with(Outcome::Unchanged, Body::empty()), *object_version);
-    }
-    let mut reply = message(error.outcome(), error.message());
+}
+
+/// Says in the head what a client can do about it.
+fn explain(mut reply: Reply, error: &Error, scheme: &'static str) -> Reply {
     let headers = reply.headers_mut();
     match error {
         Error::Unauthenticated { .. } => {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         Error::TooMany { retry_after_seconds } => {
             headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_seconds));

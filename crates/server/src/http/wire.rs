@@ -8,6 +8,7 @@ use crate::kms;
 use crate::model::caller::{Caller, Principal, Standing};
 use crate::model::decide::Grant;
 use crate::model::event::Event;
+use crate::model::federation::{Federation, Provider};
 use crate::model::identity::{Organisation, PersonalToken, Region, User};
 use crate::model::key::Key;
 use crate::model::project::Project;
@@ -218,7 +219,7 @@ pub fn service_account(account: ServiceAccount) -> api::ServiceAccount {
         created_at: time(account.created_at),
         updated_at: time(account.updated_at),
         object_version: account.object_version,
-        created_by: account.made_by_user.as_ref().map(user),
+        created_by: account.created_by.user.as_ref().map(user),
     }
 }
 
@@ -232,6 +233,52 @@ pub fn credential(credential: AccessCredential) -> api::AccessCredential {
         created_at: time(credential.created_at),
         expires_at: credential.expires_at.map(time),
         last_used_at: credential.last_used_at.map(time),
+    }
+}
+
+pub fn provider(provider: Provider) -> api::IdentityProvider {
+    api::IdentityProvider {
+        identity: provider.id,
+        name: provider.name,
+        description: provider.description,
+        labels: provider.labels,
+        annotations: provider.annotations,
+        created_at: time(provider.created_at),
+        updated_at: time(provider.updated_at),
+        object_version: provider.object_version,
+        provider_issuer: provider.issuer,
+        provider_jwks_uri: provider.jwks_uri,
+        local_jwks: provider.local_jwks,
+        status: provider.status.word().to_owned(),
+        created_by: provider.created_by.user.as_ref().map(user),
+    }
+}
+
+pub fn federation(found: Federation, now: i64) -> api::FederatedIdentity {
+    let identity = found.identity;
+    api::FederatedIdentity {
+        status: identity.status_at(now).to_owned(),
+        identity: identity.id,
+        name: identity.name,
+        description: identity.description,
+        labels: identity.labels,
+        annotations: identity.annotations,
+        created_at: time(identity.created_at),
+        updated_at: time(identity.updated_at),
+        object_version: identity.object_version,
+        service_account_identity: identity.account,
+        service_account: service_account(found.account),
+        provider_identity: identity.provider,
+        // Lists of a thousand would carry its keys a thousand times.
+        provider: provider(Provider { local_jwks: None, ..found.provider }),
+        provider_subject: identity.subject,
+        trusted_audiences: identity.audiences,
+        audience_match_mode: identity.audience_mode.word().to_owned(),
+        allowed_scopes: identity.scopes.words().to_vec(),
+        conditions: identity.conditions,
+        expires_at: identity.expires_at.map(time),
+        last_used_at: identity.last_used_at.map(time),
+        created_by: identity.created_by.user.as_ref().map(user),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Operations on identities: what a caller may see of itself, and the regions everyone sees.
 
 pub mod elevations;
+pub mod federated_identities;
+pub mod identity_providers;
 pub mod members;
 pub mod policies;
 pub mod policy_bindings;
@@ -16,10 +18,10 @@ use coffer_api::Map;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::gate::{self, Ask, Subject};
+use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
 use crate::model::caller::{Call, Caller, Principal};
-use crate::model::identity::{Membership, Region, User};
+use crate::model::identity::{Maker, Membership, Region, User};
 
 /// What a list is narrowed to (contract, section 1.7); empty means any.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +40,11 @@ impl Filter {
             && is(&self.slug, slug)
             && self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
     }
+}
+
+/// Who makes something, for its `createdBy`.
+fn maker(scope: &Scope) -> Maker {
+    Maker { id: scope.caller.principal.kind_and_id().1.to_owned(), user: None }
 }
 
 /// The organisations that the calling user belongs to.

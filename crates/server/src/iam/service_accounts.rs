@@ -8,9 +8,9 @@ use coffer_api::{
 use coffer_crypto::token;
 use zeroize::Zeroizing;
 
-use super::Filter;
 use super::roles::{check_roles_held, too_many};
 use super::tokens::check_bounds;
+use super::{Filter, maker};
 use crate::app::App;
 use crate::error::{Error, Result, shorten};
 use crate::gate::{self, Ask, Scope, Subject};
@@ -63,8 +63,7 @@ pub async fn create(
             description: body.description.clone().unwrap_or_default(),
             labels: body.labels.clone().unwrap_or_default(),
             annotations: body.annotations.clone().unwrap_or_default(),
-            made_by: scope.caller.principal.kind_and_id().1.to_owned(),
-            made_by_user: None,
+            created_by: maker(scope),
             created_at: now,
             updated_at: now,
             object_version: 1,

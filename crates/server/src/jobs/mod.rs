@@ -96,10 +96,11 @@ pub async fn flush_last_use(app: &App) -> Result<()> {
     for batch in waiting.chunks(ROWS_AT_ONCE) {
         let rows = batch.to_vec();
         gate::keep_house(app, "", async move |tx| {
-            for (token, at) in &rows {
-                match token.starts_with("pat-") {
-                    true => tx.touch_token(token, *at).await?,
-                    false => tx.touch_credential(token, *at).await?,
+            for (credential, at) in &rows {
+                match credential.split('-').next() {
+                    Some("pat") => tx.touch_token(credential, *at).await?,
+                    Some("fi") => tx.touch_federation(credential, *at).await?,
+                    _ => tx.touch_credential(credential, *at).await?,
                 }
             }
             Ok(())

@@ -22,6 +22,10 @@ pub fn wrapping_key(region: &str) -> Context {
     Context::new(Purpose::WrappingKey).text(region)
 }
 
+pub fn signing_key(id: &str) -> Context {
+    Context::new(Purpose::SigningKey).text(id)
+}
+
 pub fn data_key(at: &Address, version: i64) -> Context {
     address(Purpose::DataKey, at, version)
 }

@@ -114,10 +114,12 @@ pub enum Resource {
     IamPolicy,
     PolicyBinding,
     AccessElevation,
+    IdentityProvider,
+    FederatedIdentity,
 }
 
 impl Resource {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Secret,
         Self::KmsKey,
         Self::AuditLog,
@@ -132,6 +134,8 @@ impl Resource {
         Self::IamPolicy,
         Self::PolicyBinding,
         Self::AccessElevation,
+        Self::IdentityProvider,
+        Self::FederatedIdentity,
     ];
 
     pub fn from_name(name: &str) -> Option<Self> {
@@ -155,6 +159,8 @@ impl Resource {
             Self::IamPolicy => "iam_policy",
             Self::PolicyBinding => "iam_policy_binding",
             Self::AccessElevation => "access_elevation",
+            Self::IdentityProvider => "identity_provider",
+            Self::FederatedIdentity => "federated_identity",
         }
     }
 
@@ -340,6 +346,19 @@ actions! {
     RejectElevation "iam.elevation.reject"    AccessElevation Holders(&[Update]),    PROJECTS, Denied, Ok;
     RevokeElevation "iam.elevation.revoke"    AccessElevation Holders(&[Update]),    PROJECTS, Denied, Ok;
 
+    ListProviders   "iam.identity-provider.list" IdentityProvider Holders(&[List]),  NONE, Denied, Ok;
+    CreateProvider  "iam.identity-provider.create" IdentityProvider Holders(&[Create]), NONE, Denied, Created;
+    ReadProvider    "iam.identity-provider.get"  IdentityProvider Holders(&[Read]),  NONE, Denied, Ok;
+    UpdateProvider  "iam.identity-provider.update" IdentityProvider Holders(&[Update]), NONE, Denied, Ok;
+    DeleteProvider  "iam.identity-provider.delete" IdentityProvider Holders(&[Delete]), NONE, Denied, Done;
+    ListFederations "iam.federated-identity.list" FederatedIdentity Holders(&[List]), NONE, Denied, Ok;
+    CreateFederation "iam.federated-identity.create" FederatedIdentity Holders(&[Create]), NONE, Denied, Created;
+    ReadFederation  "iam.federated-identity.get" FederatedIdentity Holders(&[Read]), NONE, Denied, Ok;
+    UpdateFederation "iam.federated-identity.update" FederatedIdentity Holders(&[Update]), NONE, Denied, Ok;
+    DeleteFederation "iam.federated-identity.delete" FederatedIdentity Holders(&[Delete]), NONE, Denied, Done;
+
+    IssueToken      "auth.token.issue"        Caller   Members,                      NONE, Denied, Ok;
+    ExchangeToken   "auth.token.exchange"     Caller   Members,                      NONE, Denied, Ok;
     ReadMe          "me.get"                  Caller   Authenticated,                NONE, Denied, Ok;
     ListMemberships "me.memberships.list"     Caller   Authenticated,                NONE, Denied, Ok;
     ListTokens      "iam.token.list"          Caller   Authenticated,                NONE, Denied, Ok;
@@ -398,6 +417,12 @@ impl Action {
                 | Self::ReadElevation
                 | Self::ReadAccount
                 | Self::ListCredentials
+                | Self::ListProviders
+                | Self::ReadProvider
+                | Self::ListFederations
+                | Self::ReadFederation
+                | Self::IssueToken
+                | Self::ExchangeToken
                 | Self::ReadMe
                 | Self::ListMemberships
                 | Self::ListTokens

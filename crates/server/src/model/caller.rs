@@ -6,6 +6,7 @@ use std::sync::Arc;
 use coffer_crypto::token::TokenHash;
 
 use super::access_policy::Circumstances;
+use super::access_token::AccessToken;
 use super::decide::Grant;
 use super::identity::Organisation;
 use super::policy::PolicyGrant;
@@ -107,10 +108,19 @@ impl Caller {
     }
 }
 
+/// What a caller has shown, without its text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Shown {
+    /// SHA-256 of a personal access token, or of an access key with its secret.
+    Hash(TokenHash),
+    /// What an access token says that we have signed.
+    AccessToken(Arc<AccessToken>),
+}
+
 /// What a caller has shown and named: enough to find out again who it is.
 #[derive(Clone)]
 pub struct Claim {
-    pub token: TokenHash,
+    pub token: Shown,
     /// Identity or slug of an organisation, empty when none is named.
     pub organisation: String,
 }

@@ -41,6 +41,15 @@ pub struct User {
     pub created_at: i64,
 }
 
+/// Who made something, for its `createdBy`.
+#[derive(Debug, Clone, Default)]
+pub struct Maker {
+    /// A user's subject or a service account's identity.
+    pub id: String,
+    /// The user as read back, where one did.
+    pub user: Option<User>,
+}
+
 /// What a member is in an organisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberRole {

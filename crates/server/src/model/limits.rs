@@ -18,6 +18,14 @@ pub const TOKENS_MAX: usize = 100;
 pub const ROLES_MAX: usize = 1000;
 pub const TEAMS_MAX: usize = 1000;
 pub const ACCOUNTS_MAX: usize = 1000;
+pub const PROVIDERS_MAX: usize = 1000;
+pub const FEDERATED_IDENTITIES_MAX: usize = 1000;
+/// A form has a token in it, of 16 KiB at most, and little else.
+pub const FORM_BYTES_MAX: usize = 64 * 1024;
+/// Seconds that an access token lives.
+pub const LIFETIME_DEFAULT: i64 = 3600;
+pub const LIFETIME_MIN: i64 = 60;
+pub const LIFETIME_MAX: i64 = 24 * 3600;
 pub const TEAM_MEMBERS_MAX: usize = 1000;
 pub const RULES_MAX: usize = 100;
 pub const BINDINGS_MAX: usize = 1000;

@@ -1,12 +1,15 @@
 //! Nouns and rules. Pure: no IO, no async, no SQL; what a caller may do is decided here and nowhere else.
 
 pub mod access_policy;
+pub mod access_token;
 pub mod action;
 pub mod caller;
 pub mod decide;
 pub mod elevation;
 pub mod event;
+pub mod federation;
 pub mod identity;
+pub mod jwks;
 pub mod key;
 pub mod limits;
 pub mod pattern;

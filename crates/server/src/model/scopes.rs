@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 pub const SCOPES: [&str; 4] = ["api:read", "api:write", "kubernetes", "objectStorage"];
 
 /// The scopes of a credential; none listed means no restriction.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Scopes(Vec<String>);
 
 impl Scopes {
@@ -29,6 +29,11 @@ impl Scopes {
         Self(words)
     }
 
+    /// As an access token has them: words behind one another.
+    pub fn of_text(text: &str) -> Self {
+        Self(text.split_ascii_whitespace().map(str::to_owned).collect())
+    }
+
     pub fn words(&self) -> &[String] {
         &self.0
     }
@@ -40,6 +45,10 @@ impl Scopes {
     /// Whether a credential with these scopes may be used for the action: `api:read` for what changes no stored
     /// state, `api:write` for all.
     pub fn allow(&self, action: Action) -> bool {
+        // Whoever has a credential may have a token for it, which is good for no more.
+        if matches!(action, Action::IssueToken | Action::ExchangeToken) {
+            return true;
+        }
         let has = |word: &str| self.0.iter().any(|own| own == word);
         self.are_unrestricted() || has("api:write") || (has("api:read") && !action.changes_state())
     }

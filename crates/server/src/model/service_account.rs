@@ -2,7 +2,7 @@
 
 use coffer_api::Map;
 
-use super::identity::User;
+use super::identity::Maker;
 use super::scopes::Scopes;
 
 /// A principal that is no person.
@@ -14,10 +14,7 @@ pub struct ServiceAccount {
     pub description: String,
     pub labels: Map,
     pub annotations: Map,
-    /// Who made it: a user's subject or a service account's identity.
-    pub made_by: String,
-    /// The user who made it, where one did.
-    pub made_by_user: Option<User>,
+    pub created_by: Maker,
     pub created_at: i64,
     pub updated_at: i64,
     pub object_version: i64,

@@ -5,6 +5,7 @@ use jiff::{Span, SpanRelativeTo};
 
 use crate::error::{Error, Result};
 
+const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400_000_000;
 
 /// The end that a request names, in microseconds: later than `now`, and not by more than `days_max`. `None` when
@@ -21,7 +22,10 @@ pub fn read_end(
             return Err(Error::invalid("", "give either `expiresAt` or `duration`"));
         }
         (Some(at), None) => ("expiresAt", at.as_micros()),
-        (None, Some(text)) => ("duration", now.saturating_add(read_duration(text)?)),
+        (None, Some(text)) => {
+            let refused = || Error::invalid("duration", "must be such as `30m`, `24h` or `7d`");
+            ("duration", now.saturating_add(read_duration(text).ok_or_else(refused)?))
+        }
     };
     if end <= now {
         return Err(Error::invalid(field, "has passed"));
@@ -32,15 +36,21 @@ pub fn read_end(
     }
 }
 
+/// The seconds that a token is to live, written as such or as a duration of Go; what is left over is dropped.
+pub fn read_lifetime(text: &str) -> Result<i64> {
+    let seconds = match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => text.parse().ok(),
+        false => read_duration(text).map(|micros| micros / SECOND),
+    };
+    let why = "is neither seconds nor a duration such as `1h30m`";
+    seconds.ok_or_else(|| Error::invalid("access_token_lifetime", why))
+}
+
 /// Such as `24h`, `7d` or `1h30m`, in microseconds; a day has 24 hours.
-fn read_duration(text: &str) -> Result<i64> {
-    let invalid = || Error::invalid("duration", "must be such as `30m`, `24h` or `7d`");
-    if text.len() > 32 {
-        return Err(invalid());
-    }
-    let span: Span = text.parse().map_err(|_| invalid())?;
-    let long = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| invalid())?;
-    i64::try_from(long.as_micros()).map_err(|_| invalid())
+fn read_duration(text: &str) -> Option<i64> {
+    let span: Span = Some(text).filter(|text| text.len() <= 32)?.parse().ok()?;
+    let long = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    i64::try_from(long.as_micros()).ok()
 }
 
 #[cfg(test)]
@@ -66,6 +76,26 @@ mod tests {
         ] {
             let end = read_end(None, Some(text), 0, 30).ok().flatten();
             assert_eq!(end, expected, "{text}");
+        }
+        for (text, seconds) in [
+            ("3600", Some(3600)),
+            ("0", Some(0)),
+            ("39600s", Some(39_600)),
+            ("1h30m", Some(5400)),
+            ("1.5h", Some(5400)),
+            ("1h0m0.5s", Some(3600)),
+            ("1500ms", Some(1)),
+            ("60000000µs", Some(60)),
+            ("24h0m1s", Some(86_401)),
+            ("", None),
+            ("h", None),
+            ("1x", None),
+            ("1.2.3h", None),
+            ("99999999999999999999", None),
+            ("9999999999999h", None),
+            ("1h\u{0}", None),
+        ] {
+            assert_eq!(read_lifetime(text).ok(), seconds, "{text}");
         }
         assert!(read_end(Some(Time::from_micros(5)), Some("1h"), 0, 30).is_err());
         assert!(read_end(Some(Time::from_micros(5)), None, 5, 30).is_err());

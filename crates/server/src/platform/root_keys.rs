@@ -50,7 +50,7 @@ pub async fn rewrap(app: &Arc<App>) -> Result<i64> {
         (after, done) = (last, done + moved);
         tracing::info!("root key {root_key}: {done} of {total} keys are under it");
     }
-    done += rewrap_wrapping_keys(app).await?;
+    done += rewrap_wrapping_keys(app).await? + rewrap_signing_keys(app).await?;
     match count_foreign(app).await? {
         0 => settle(app).await?,
         left => tracing::warn!("root key {root_key}: {left} keys are still under another one"),
@@ -101,6 +101,24 @@ async fn rewrap_wrapping_keys(app: &Arc<App>) -> Result<i64> {
                 Err(error) => tracing::warn!(
                     cause = error.cause(),
                     "the wrapping key of region {region} stays under its root key"
+                ),
+            }
+        }
+        Ok(moved)
+    })
+    .await
+}
+
+async fn rewrap_signing_keys(app: &Arc<App>) -> Result<i64> {
+    let shared = app.clone();
+    gate::keep_house(app, "", async move |tx| {
+        let mut moved = 0;
+        for (id, old) in tx.list_foreign_signing_keys(shared.keyring.fingerprint()).await? {
+            match shared.keyring.rewrap_signing_key(&id, &old) {
+                Ok(new) => moved += i64::from(tx.rewrap_signing_key(&id, &old, &new).await?),
+                Err(error) => tracing::warn!(
+                    cause = error.cause(),
+                    "the signing key {id} stays under its root key"
                 ),
             }
         }

@@ -5,7 +5,7 @@ use super::tx::Columns;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::caller::Team;
-use crate::model::identity::{MemberRole, Membership, Organisation, Region, User};
+use crate::model::identity::{Maker, MemberRole, Membership, Organisation, Region, User};
 use crate::model::roles;
 use crate::model::team::Member;
 use Value::{Int, Text};
@@ -200,6 +200,12 @@ fn read_member(row: &Columns<'_>) -> Result<Member> {
         created_at: row.int()?,
         user: read_user(row)?,
     })
+}
+
+/// Who made something, then the user who that is, if one is.
+pub(super) fn read_maker(row: &Columns<'_>) -> Result<Maker> {
+    let id = row.text()?;
+    Ok(Maker { id, user: (!row.skip_null(4)?).then(|| read_user(row)).transpose()? })
 }
 
 pub(super) fn read_user(row: &Columns<'_>) -> Result<User> {

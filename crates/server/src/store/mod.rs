@@ -5,6 +5,7 @@
 
 mod audit;
 mod elevations;
+mod federation;
 mod identity;
 mod kms;
 mod policies;
@@ -39,6 +40,7 @@ pub use policies::NewPolicyBinding;
 pub use roles::{NewBinding, NewRole};
 pub use root_keys::VersionPlace;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
+pub use service_accounts::CredentialHolder;
 pub use tokens::{NewToken, TokenHolder};
 pub use tx::{Note, Tx};
 
@@ -58,6 +60,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0002_kms.sql"),
     include_str!("../../migrations/0003_iam.sql"),
     include_str!("../../migrations/0004_projects.sql"),
+    include_str!("../../migrations/0005_federation.sql"),
 ];
 
 /// The embedded store. Clones share it; it closes when [`Store::close`] is called.

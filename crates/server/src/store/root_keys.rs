@@ -97,6 +97,40 @@ impl Tx {
     }
 }
 
+impl Tx {
+    /// Keeps the first signing key; a later one is dropped.
+    pub async fn insert_signing_key(&mut self, id: &str, key: &Wrapped, now: i64) -> Result<()> {
+        let values = [Text(id), Text(&key.root_key), Bytes(&key.bytes), Int(now)];
+        self.execute(sql::INSERT_SIGNING_KEY, &values).await.map(|_| ())
+    }
+
+    pub async fn find_signing_key(&mut self) -> Result<Option<(String, Wrapped)>> {
+        self.row(sql::FIND_SIGNING_KEY, &[], |row| Ok((row.text()?, read_present(row)?))).await
+    }
+
+    /// Signing keys that are under another root key.
+    pub async fn list_foreign_signing_keys(
+        &mut self,
+        root_key: &str,
+    ) -> Result<Vec<(String, Wrapped)>> {
+        self.rows(sql::LIST_FOREIGN_SIGNING_KEYS, &[Text(root_key)], |row| {
+            Ok((row.text()?, read_present(row)?))
+        })
+        .await
+    }
+
+    /// As [`Tx::rewrap_version`], for a signing key.
+    pub async fn rewrap_signing_key(
+        &mut self,
+        id: &str,
+        old: &Wrapped,
+        new: &Wrapped,
+    ) -> Result<bool> {
+        let values = [Text(id), Text(&new.root_key), Bytes(&new.bytes), Bytes(&old.bytes)];
+        Ok(self.execute(sql::REWRAP_SIGNING_KEY, &values).await? == 1)
+    }
+}
+
 fn read_present(row: &Columns<'_>) -> Result<Wrapped> {
     read_wrapped(row)?.ok_or_else(|| Error::corrupt("wrapped material is missing"))
 }

@@ -2,7 +2,7 @@
 
 use coffer_crypto::token::TokenHash;
 
-use super::identity::read_user;
+use super::identity::read_maker;
 use super::tx::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
@@ -34,7 +34,7 @@ impl Tx {
             Text(&account.description),
             Text(&labels),
             Text(&annotations),
-            Text(&account.made_by),
+            Text(&account.created_by.id),
             Int(account.created_at),
         ];
         match self.execute(sql::INSERT_ACCOUNT, &values).await? {
@@ -78,12 +78,13 @@ impl Tx {
         self.change_one(sql::SET_ACCOUNT, &values).await
     }
 
-    /// Deletes a service account with its bindings and credentials.
+    /// Deletes a service account with its bindings, credentials and federated identities.
     pub async fn delete_service_account(&mut self, account: &str) -> Result<()> {
         self.delete_bindings(("service_account", account)).await?;
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(account)];
         self.execute(sql::DELETE_CREDENTIALS, &values).await?;
+        self.execute(sql::DELETE_FEDERATIONS_OF_ACCOUNT, &values).await?;
         self.change_one(sql::DELETE_ACCOUNT, &values).await
     }
 
@@ -112,17 +113,14 @@ impl Tx {
 
     /// Whom a credential speaks for, in whichever organisation.
     pub async fn find_credential(&mut self, hash: &TokenHash) -> Result<Option<CredentialHolder>> {
-        self.row(sql::FIND_CREDENTIAL, &[Bytes(hash)], |row| {
-            Ok(CredentialHolder {
-                id: row.text()?,
-                organisation: row.text()?,
-                account: row.text()?,
-                slug: row.text()?,
-                scopes: Scopes::stored(row.json()?),
-                expires_at: row.int_or_null()?,
-            })
-        })
-        .await
+        self.row(sql::FIND_CREDENTIAL, &[Bytes(hash)], read_holder).await
+    }
+
+    /// Whom a credential speaks for, by its identity.
+    pub async fn find_credential_holder(&mut self, id: &str) -> Result<Option<CredentialHolder>> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(id)];
+        self.row(sql::FIND_CREDENTIAL_HOLDER, &values, read_holder).await
     }
 
     pub async fn list_credentials(&mut self, account: &str) -> Result<Vec<AccessCredential>> {
@@ -158,6 +156,17 @@ impl Tx {
     }
 }
 
+pub(super) fn read_holder(row: &Columns<'_>) -> Result<CredentialHolder> {
+    Ok(CredentialHolder {
+        id: row.text()?,
+        organisation: row.text()?,
+        account: row.text()?,
+        slug: row.text()?,
+        scopes: Scopes::stored(row.json()?),
+        expires_at: row.int_or_null()?,
+    })
+}
+
 fn read_account(row: &Columns<'_>) -> Result<ServiceAccount> {
     Ok(ServiceAccount {
         id: row.text()?,
@@ -169,7 +178,6 @@ fn read_account(row: &Columns<'_>) -> Result<ServiceAccount> {
         created_at: row.int()?,
         updated_at: row.int()?,
         object_version: row.int()?,
-        made_by: row.text()?,
-        made_by_user: (!row.skip_null(4)?).then(|| read_user(row)).transpose()?,
+        created_by: read_maker(row)?,
     })
 }

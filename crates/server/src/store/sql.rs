@@ -38,17 +38,26 @@ macro_rules! team_columns {
     };
 }
 
+macro_rules! user_columns {
+    () => {
+        "u.subject, u.name, u.email, u.created_at"
+    };
+}
+
 macro_rules! member_columns {
     () => {
-        "m.member_id, m.role, m.created_at, u.subject, u.name, u.email, u.created_at"
+        concat!("m.member_id, m.role, m.created_at, ", user_columns!())
     };
 }
 
 /// A service account `a` with the user `u` who made it, if one did.
 macro_rules! account_columns {
     () => {
-        "a.account_id, a.slug, a.name, a.description, a.labels, a.annotations, a.created_at, a.updated_at,
-         a.object_version, a.created_by, u.subject, u.name, u.email, u.created_at"
+        concat!(
+            "a.account_id, a.slug, a.name, a.description, a.labels, a.annotations, a.created_at,
+         a.updated_at, a.object_version, a.created_by, ",
+            user_columns!()
+        )
     };
 }
 
@@ -120,6 +129,21 @@ macro_rules! elevation_columns {
     () => {
         "e.elevation_id, e.project_id, e.policy_id, e.principal_kind, e.principal_id, e.reason, e.labels,
          e.annotations, e.status, e.expires_at, e.reviewed_by, e.review_note, e.created_at, e.updated_at"
+    };
+}
+
+macro_rules! provider_columns {
+    () => {
+        concat!("p.provider_id, p.name, p.description, p.labels, p.annotations, p.issuer, p.jwks_uri, p.local_jwks,
+         p.status, p.created_at, p.updated_at, p.object_version, p.created_by, ", user_columns!())
+    };
+}
+
+macro_rules! federation_columns {
+    () => {
+        concat!("f.identity_id, f.name, f.description, f.labels, f.annotations, f.account_id, f.provider_id,
+         f.subject, f.audiences, f.audience_mode, f.scopes, f.conditions, f.status, f.created_at,
+         f.updated_at, f.object_version, f.expires_at, f.last_used_at, f.created_by, ", user_columns!())
     };
 }
 
@@ -406,6 +430,60 @@ statements! {
     TOUCH_CREDENTIAL = "UPDATE access_credentials SET last_used_at = $2
         WHERE credential_id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
 
+    /// As FIND_CREDENTIAL, by its identity: for access tokens.
+    FIND_CREDENTIAL_HOLDER = "SELECT c.credential_id, c.organisation_id, c.account_id, a.slug, c.scopes,
+        c.expires_at FROM access_credentials c JOIN service_accounts a
+        ON a.organisation_id = c.organisation_id AND a.account_id = c.account_id
+        WHERE c.organisation_id = $1 AND c.credential_id = $2";
+
+    // Federation.
+    INSERT_PROVIDER = "INSERT INTO identity_providers (organisation_id, provider_id, name, description,
+        labels, annotations, issuer, jwks_uri, local_jwks, status, created_by, created_at, updated_at,
+        object_version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, 1)
+        ON CONFLICT DO NOTHING";
+    FIND_PROVIDER = concat!("SELECT ", provider_columns!(), " FROM identity_providers p
+        LEFT JOIN users u ON u.subject = p.created_by WHERE p.organisation_id = $1 AND p.provider_id = $2");
+    FIND_PROVIDER_OF_ISSUER = concat!("SELECT ", provider_columns!(), " FROM identity_providers p
+        LEFT JOIN users u ON u.subject = p.created_by WHERE p.organisation_id = $1 AND p.issuer = $2");
+    LIST_PROVIDERS = concat!("SELECT ", provider_columns!(), " FROM identity_providers p
+        LEFT JOIN users u ON u.subject = p.created_by WHERE p.organisation_id = $1 ORDER BY p.provider_id");
+    SET_PROVIDER = "UPDATE identity_providers SET name = $3, description = $4, labels = $5,
+        annotations = $6, jwks_uri = $7, local_jwks = $8, status = $9, updated_at = $10,
+        object_version = object_version + 1 WHERE organisation_id = $1 AND provider_id = $2";
+    DELETE_PROVIDER = "DELETE FROM identity_providers WHERE organisation_id = $1 AND provider_id = $2";
+    INSERT_FEDERATION = "INSERT INTO federated_identities (organisation_id, identity_id, account_id,
+        provider_id, name, description, labels, annotations, subject, audiences, audience_mode, scopes,
+        conditions, status, created_by, created_at, updated_at, object_version, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, 1, $17)";
+    FIND_FEDERATION = concat!("SELECT ", federation_columns!(), " FROM federated_identities f
+        LEFT JOIN users u ON u.subject = f.created_by WHERE f.organisation_id = $1 AND f.identity_id = $2");
+    LIST_FEDERATIONS = concat!("SELECT ", federation_columns!(), " FROM federated_identities f
+        LEFT JOIN users u ON u.subject = f.created_by WHERE f.organisation_id = $1 ORDER BY f.identity_id");
+    LIST_FEDERATIONS_OF_PROVIDER = concat!("SELECT ", federation_columns!(), " FROM
+        federated_identities f LEFT JOIN users u ON u.subject = f.created_by WHERE f.organisation_id = $1 AND f.provider_id = $2
+        ORDER BY f.identity_id");
+    LIST_FEDERATIONS_BETWEEN = concat!("SELECT ", federation_columns!(), " FROM federated_identities f
+        LEFT JOIN users u ON u.subject = f.created_by WHERE f.organisation_id = $1 AND f.account_id = $2 AND f.provider_id = $3
+        ORDER BY f.identity_id");
+    SET_FEDERATION = "UPDATE federated_identities SET name = $3, description = $4, labels = $5,
+        annotations = $6, audiences = $7, audience_mode = $8, scopes = $9, conditions = $10, status = $11,
+        expires_at = $12, updated_at = $13, object_version = object_version + 1
+        WHERE organisation_id = $1 AND identity_id = $2";
+    DELETE_FEDERATION = "DELETE FROM federated_identities
+        WHERE organisation_id = $1 AND identity_id = $2";
+    DELETE_FEDERATIONS_OF_ACCOUNT = "DELETE FROM federated_identities
+        WHERE organisation_id = $1 AND account_id = $2";
+    /// As FIND_CREDENTIAL_HOLDER, while both the identity and its provider are in use.
+    FIND_FEDERATION_HOLDER = "SELECT f.identity_id, f.organisation_id, f.account_id, a.slug, f.scopes,
+        f.expires_at FROM federated_identities f
+        JOIN identity_providers p ON p.organisation_id = f.organisation_id
+            AND p.provider_id = f.provider_id
+        JOIN service_accounts a ON a.organisation_id = f.organisation_id AND a.account_id = f.account_id
+        WHERE f.organisation_id = $1 AND f.identity_id = $2 AND f.status = 'active'
+        AND p.status = 'active'";
+    TOUCH_FEDERATION = "UPDATE federated_identities SET last_used_at = $2
+        WHERE identity_id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
+
     // Keys.
     INSERT_KEY = "INSERT INTO kms_keys (organisation_id, key_id, region_id, project_id, name, slug,
         description, labels, annotations, key_type, digest, status, export_allowed, imported,
@@ -480,7 +558,7 @@ statements! {
             FROM used WHERE used.root_key IS NOT NULL
         )
         SELECT root_key FROM used WHERE root_key IS NOT NULL
-        UNION SELECT root_key FROM wrapping_keys";
+        UNION SELECT root_key FROM wrapping_keys UNION SELECT root_key FROM signing_keys";
     /// Key versions that are under another root key than $1, after the place ($2, $3, $4).
     LIST_FOREIGN_VERSIONS = "SELECT v.organisation_id, k.region_id, k.project_id, v.key_id, v.version,
         k.key_type, k.digest, v.root_key, v.wrapped_material FROM kms_key_versions v
@@ -491,7 +569,8 @@ statements! {
     COUNT_FOREIGN = "SELECT (SELECT COUNT(*) FROM kms_key_versions
             WHERE wrapped_material IS NOT NULL AND root_key < $1)
         + (SELECT COUNT(*) FROM kms_key_versions WHERE wrapped_material IS NOT NULL AND root_key > $1)
-        + (SELECT COUNT(*) FROM wrapping_keys WHERE root_key <> $1)";
+        + (SELECT COUNT(*) FROM wrapping_keys WHERE root_key <> $1)
+        + (SELECT COUNT(*) FROM signing_keys WHERE root_key <> $1)";
     /// Only what still is as it was read.
     REWRAP_VERSION = "UPDATE kms_key_versions SET root_key = $4, wrapped_material = $5
         WHERE organisation_id = $1 AND key_id = $2 AND version = $3 AND wrapped_material = $6";
@@ -502,6 +581,16 @@ statements! {
         WHERE root_key <> $1 ORDER BY region_id";
     REWRAP_WRAPPING_KEY = "UPDATE wrapping_keys SET root_key = $2, wrapped_material = $3
         WHERE region_id = $1 AND wrapped_material = $4";
+
+    /// The key of access tokens: the first one stays.
+    INSERT_SIGNING_KEY = "INSERT INTO signing_keys (purpose, key_id, root_key, wrapped_material,
+        created_at) VALUES ('access-token', $1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    FIND_SIGNING_KEY = "SELECT key_id, root_key, wrapped_material FROM signing_keys
+        WHERE purpose = 'access-token'";
+    LIST_FOREIGN_SIGNING_KEYS = "SELECT key_id, root_key, wrapped_material FROM signing_keys
+        WHERE root_key <> $1 ORDER BY key_id";
+    REWRAP_SIGNING_KEY = "UPDATE signing_keys SET root_key = $2, wrapped_material = $3
+        WHERE key_id = $1 AND wrapped_material = $4";
 
     // Secrets.
     INSERT_SECRET = "INSERT INTO secrets (organisation_id, region_id, project_id, path, secret_id, key_id,

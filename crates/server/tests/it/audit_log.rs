@@ -109,6 +109,34 @@ async fn each_operation_leaves_exactly_its_actions() {
 }
 
 #[tokio::test]
+async fn whom_an_organisation_trusts_is_recorded() {
+    let world = World::new().await;
+    let (providers, identities) = ("/v1/federated-identity-providers", "/v1/federated-identities");
+    world.post(&world.owner, "/v1/service-accounts").json(json!({"name": "ci"})).expect(201).await;
+    let request = json!({"name": "x", "providerIssuer": "https://issuer.example.com"});
+    let provider = world.post(&world.owner, providers).json(request).expect(201).await.body;
+    let request = json!({"name": "x", "serviceAccountIdentity": "ci",
+        "providerIdentity": provider["identity"], "providerSubject": "s"});
+    let identity = world.post(&world.owner, identities).json(request).expect(201).await.body;
+    for (collection, made, kind) in
+        [(identities, &identity, "federated_identity"), (providers, &provider, "identity_provider")]
+    {
+        let id = made["identity"].as_str().unwrap();
+        let url = format!("{collection}/{id}");
+        world.get(&world.owner, collection).expect(200).await;
+        world.get(&world.owner, &url).expect(200).await;
+        world.put(&world.owner, &url).json(json!({"status": "inactive"})).expect(200).await;
+        world.delete(&world.owner, &url).expect(204).await;
+        let found = world.audit(&format!("resourceIdentity={id}")).await;
+        let named = |verb: &str| format!("iam.{}.{verb}", kind.replace('_', "-"));
+        assert_eq!(each(&found, "/action"), ["delete", "update", "get", "create"].map(named));
+        assert!(each(&found, "/resourceType").iter().all(|found| found == kind));
+        let listed = world.audit(&format!("action={}", named("list"))).await;
+        assert_eq!(listed.len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn deleting_a_key_and_taking_it_back_are_recorded() {
     let world = World::new().await;
     let url = format!("{KEYS}/{}", world.acme.key);

@@ -33,6 +33,8 @@ pub struct Target {
     /// A service account with a credential.
     pub account: [String; 2],
     pub inside: InProject,
+    /// A provider with a federated identity, where one is needed.
+    pub federation: [String; 2],
 }
 
 const LIST: &str = "/v1/secrets/{region}/secrets";
@@ -43,6 +45,10 @@ const ROLE: &str = "/v1/iam/roles/{role}";
 const ACCOUNTS: &str = "/v1/service-accounts";
 const ACCOUNT: &str = "/v1/service-accounts/{account}";
 const CREDENTIALS: &str = "/v1/service-accounts/{account}/access-credentials";
+const PROVIDERS: &str = "/v1/federated-identity-providers";
+const PROVIDER: &str = "/v1/federated-identity-providers/{provider}";
+const FEDERATIONS: &str = "/v1/federated-identities";
+const FEDERATION: &str = "/v1/federated-identities/{federation}";
 const TEAM: &str = "/v1/teams/{team}";
 const TOKENS: &str = "/v1/me/personal-access-tokens";
 const KEYS: &str = "/v1/kms/{region}/keys";
@@ -361,6 +367,64 @@ pub fn calls() -> Vec<Call> {
             "/v1/service-accounts/ACCOUNT/access-credentials/CREDENTIAL",
             none,
         ),
+        call("iam.identity-provider.list", "GET", ("GET", PROVIDERS), PROVIDERS, none),
+        call("iam.identity-provider.create", "POST", ("POST", PROVIDERS), PROVIDERS, |target| {
+            let issuer = format!("https://new.example.com{}", target.path);
+            json!({"name": "x", "providerIssuer": issuer})
+        }),
+        call(
+            "iam.identity-provider.get",
+            "GET",
+            ("GET", PROVIDER),
+            "/v1/federated-identity-providers/PROVIDER",
+            none,
+        ),
+        call(
+            "iam.identity-provider.update",
+            "PUT",
+            ("PUT", PROVIDER),
+            "/v1/federated-identity-providers/PROVIDER",
+            |_| json!({"description": "d"}),
+        ),
+        call(
+            "iam.identity-provider.delete",
+            "DELETE",
+            ("DELETE", PROVIDER),
+            "/v1/federated-identity-providers/PROVIDER",
+            none,
+        ),
+        call("iam.federated-identity.list", "GET", ("GET", FEDERATIONS), FEDERATIONS, none),
+        call(
+            "iam.federated-identity.create",
+            "POST",
+            ("POST", FEDERATIONS),
+            FEDERATIONS,
+            |target| {
+                json!({"name": "x", "serviceAccountIdentity": target.account[0],
+                    "providerIdentity": target.federation[0], "providerSubject": "x"})
+            },
+        ),
+        call(
+            "iam.federated-identity.get",
+            "GET",
+            ("GET", FEDERATION),
+            "/v1/federated-identities/FEDERATION",
+            none,
+        ),
+        call(
+            "iam.federated-identity.update",
+            "PUT",
+            ("PUT", FEDERATION),
+            "/v1/federated-identities/FEDERATION",
+            |_| json!({"description": "d"}),
+        ),
+        call(
+            "iam.federated-identity.delete",
+            "DELETE",
+            ("DELETE", FEDERATION),
+            "/v1/federated-identities/FEDERATION",
+            none,
+        ),
         call("me.get", "GET", ("GET", "/v1/me"), "/v1/me", none),
         call("iam.token.list", "GET", ("GET", TOKENS), TOKENS, none),
         call("iam.token.create", "POST", ("POST", TOKENS), TOKENS, |_| json!({"name": "x"})),
@@ -440,6 +504,18 @@ pub async fn target(world: &World, action: &str, by: &Person) -> Target {
         let credential = made(world, &url, json!({"name": ""})).await;
         target.account = [account, credential];
     }
+    if action.starts_with("iam.id") || action.starts_with("iam.f") {
+        let issuer = format!("https://known.example.com{}", target.path);
+        let request = json!({"name": "x", "providerIssuer": issuer});
+        target.federation[0] = made(world, PROVIDERS, request).await;
+    }
+    if action.starts_with("iam.f") {
+        let account = json!({"name": format!("{} account", world.fresh_id(""))});
+        target.account[0] = made(world, ACCOUNTS, account).await;
+        let request = json!({"name": "x", "serviceAccountIdentity": target.account[0],
+            "providerIdentity": target.federation[0], "providerSubject": "x"});
+        target.federation[1] = made(world, FEDERATIONS, request).await;
+    }
     target
 }
 
@@ -511,6 +587,8 @@ impl Call {
         let [account, credential] = &target.account;
         let url = url.replace("MEMBERSHIP", membership);
         let url = url.replace("ACCOUNT", account).replace("CREDENTIAL", credential);
+        let [provider, federation] = &target.federation;
+        let url = url.replace("PROVIDER", provider).replace("FEDERATION", federation);
         target.inside.fill(&url)
     }
 
@@ -527,9 +605,17 @@ impl Call {
 }
 
 fn open_calls() -> Vec<Call> {
-    let open = ["/healthz", "/readyz", "/openapi.json"];
+    let open =
+        ["/healthz", "/readyz", "/openapi.json", "/oidc/jwks", "/.well-known/openid-configuration"];
     let call = |url| Call { action: "", method: "GET", route: ("GET", url), url, body: none };
-    open.into_iter().map(call).collect()
+    let token = Call {
+        action: "auth.failure",
+        method: "POST",
+        route: ("POST", "/oidc/token"),
+        url: "/oidc/token",
+        body: none,
+    };
+    open.into_iter().map(call).chain([token]).collect()
 }
 
 /// The calls of every route in every form.

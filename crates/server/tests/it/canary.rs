@@ -170,7 +170,7 @@ async fn use_keys(world: &World) -> Vec<Answer> {
 }
 
 /// Every endpoint that takes a body: method, URL, fields whose value a mistake may fill with the canary.
-const ENDPOINTS: [(&str, &str, &[&str]); 20] = [
+const ENDPOINTS: [(&str, &str, &[&str]); 22] = [
     (
         "POST",
         SECRETS,
@@ -224,6 +224,8 @@ const ENDPOINTS: [(&str, &str, &[&str]); 20] = [
     ("POST", "/v1/kms/nl-01/keys/default/encrypt", &["plaintext", "keyVersion", "context"]),
     ("POST", "/v1/kms/nl-01/keys/default/decrypt", &["ciphertext", "context"]),
     ("POST", "/v1/secrets/nl-01/secret/app/none/versions", &["secretString"]),
+    ("POST", "/v1/federated-identity-providers", &["localJwks", "providerIssuer", "status"]),
+    ("POST", "/v1/federated-identities", &["conditions", "allowedScopes", "providerSubject"]),
 ];
 
 /// Bodies that are wrong in every way, with the canary inside.

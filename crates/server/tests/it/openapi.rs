@@ -87,8 +87,11 @@ fn every_operation_says_what_it_does_and_how_it_refuses() {
 
 /// Whether a body has a schema or an example for JSON.
 fn is_described(body: &Json) -> bool {
-    let json = &body["content"]["application/json"];
-    ["schema", "example", "examples"].iter().any(|field| json.get(*field).is_some())
+    let types = ["application/json", "application/x-www-form-urlencoded"];
+    types.iter().any(|content| {
+        let described = &body["content"][content];
+        ["schema", "example", "examples"].iter().any(|field| described.get(*field).is_some())
+    })
 }
 
 #[test]
@@ -129,8 +132,18 @@ fn every_part_of_a_path_is_a_parameter() {
         }
         let organisation =
             |p: &Json| p["name"] == "X-Organisation-Identity" && p["required"] == true;
-        let needs = ["secrets", "kms", "iam", "teams", "memberships", "service-accounts", "audit"]
-            .map(|part| format!("/v1/{part}"));
+        let needs = [
+            "secrets",
+            "kms",
+            "iam",
+            "teams",
+            "memberships",
+            "service-accounts",
+            "federated-identities",
+            "federated-identity-providers",
+            "audit",
+        ]
+        .map(|part| format!("/v1/{part}"));
         let needs = needs.iter().any(|at| path.starts_with(at));
         assert_eq!(parameters.iter().any(organisation), needs, "{method} {path}");
     }

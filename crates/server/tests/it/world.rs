@@ -426,6 +426,15 @@ impl Asking<'_> {
         self.header("content-type", "application/json")
     }
 
+    /// A form, each value escaped.
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        let escaped =
+            |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
+        let pairs = fields.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
+        let body = pairs.collect::<Vec<_>>().join("&");
+        self.raw(body.as_bytes()).header("content-type", "application/x-www-form-urlencoded")
+    }
+
     /// The address the connection comes from.
     pub fn from(mut self, peer: &str) -> Self {
         self.peer = peer.parse().unwrap();
