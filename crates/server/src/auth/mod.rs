@@ -1,5 +1,7 @@
 //! Who is calling: credentials → [`Call`], or a refusal that tells nobody why.
 
+mod administrator;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -10,6 +12,8 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate;
 use crate::model::caller::{Arrival, Call, Claim};
+
+pub use administrator::authenticate_administrator;
 
 /// The longest token text that is looked at.
 const TOKEN_BYTES_MAX: usize = 512;

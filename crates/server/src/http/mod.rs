@@ -1,16 +1,21 @@
 //! HTTP in, HTTP out. Decides nothing: it reads requests, calls one operation, writes the answer.
 
+mod administrator;
 mod audit;
 mod body;
 mod caller;
 mod client_address;
+mod explain;
 mod health;
 mod iam;
+mod invites;
 mod kms;
 mod list;
 mod me;
 pub mod openapi;
+mod platform;
 mod query;
+mod quotas;
 mod regions;
 pub mod reply;
 mod secret_url;
@@ -72,6 +77,8 @@ routes! {
     ANY    "/v1/secrets/{region}/secret"                   => secrets::at_path;
     ANY    "/v1/secrets/{region}/secret{*tail}"            => secrets::at_path;
 
+    GET    "/v1/secrets/{region}/explain"                  => explain::explain;
+
     GET    "/v1/kms/summary"                               => kms::summary;
     GET    "/v1/kms/{region}/keys"                         => kms::list;
     POST   "/v1/kms/{region}/keys"                         => kms::create;
@@ -124,7 +131,27 @@ routes! {
     POST   "/v1/service-accounts/{account}/access-credentials" => service_accounts::create_credential;
     DELETE "/v1/service-accounts/{account}/access-credentials/{credential}" => service_accounts::delete_credential;
 
+    GET    "/v1/invites"                                   => invites::list;
+    POST   "/v1/invites"                                   => invites::create;
+    POST   "/v1/invites/accept"                            => invites::accept;
+    DELETE "/v1/invites/{invite}"                          => invites::delete;
+
+    GET    "/v1/quotas"                                    => quotas::list;
+    POST   "/v1/quotas/increase-requests"                  => quotas::request_increase;
+    GET    "/v1/quotas/{quota}"                            => quotas::read;
+
     GET    "/v1/audit"                                     => audit::search;
+
+    GET    "/v1/platform/organisations"                    => platform::list_organisations;
+    POST   "/v1/platform/organisations"                    => platform::create_organisation;
+    GET    "/v1/platform/organisations/{organisation}"     => platform::read_organisation;
+    PATCH  "/v1/platform/organisations/{organisation}"     => platform::update_organisation;
+    GET    "/v1/platform/regions"                          => platform::list_regions;
+    PATCH  "/v1/platform/regions/{region}"                 => platform::update_region;
+    GET    "/v1/platform/quota-increase-requests"          => platform::list_increases;
+    POST   "/v1/platform/quota-increase-requests/{request}/approve" => platform::approve;
+    POST   "/v1/platform/quota-increase-requests/{request}/deny" => platform::deny;
+    GET    "/v1/platform/audit"                            => platform::search_audit;
 }
 
 /// The routes, ready to serve.

@@ -7,7 +7,10 @@ use serde_json::{Map, Value as Json, json};
 use utoipa::OpenApi;
 
 use super::reply::{self, Reply};
-use super::{audit, health, iam, kms, me, regions, secrets, service_accounts, teams};
+use super::{
+    audit, explain, health, iam, invites, kms, me, platform, quotas, regions, secrets,
+    service_accounts, teams,
+};
 use crate::error::Outcome;
 
 #[derive(OpenApi)]
@@ -38,6 +41,7 @@ use crate::error::Outcome;
         secrets::put,
         secrets::destroy_version,
         secrets::reveal,
+        explain::explain,
         kms::summary,
         kms::list,
         kms::create,
@@ -86,7 +90,24 @@ use crate::error::Outcome;
         service_accounts::list_credentials,
         service_accounts::create_credential,
         service_accounts::delete_credential,
+        invites::list,
+        invites::create,
+        invites::accept,
+        invites::delete,
+        quotas::list,
+        quotas::request_increase,
+        quotas::read,
         audit::search,
+        platform::list_organisations,
+        platform::create_organisation,
+        platform::read_organisation,
+        platform::update_organisation,
+        platform::list_regions,
+        platform::update_region,
+        platform::list_increases,
+        platform::approve,
+        platform::deny,
+        platform::search_audit,
     ),
     components(schemas(coffer_api::ErrorBody))
 )]
@@ -107,7 +128,9 @@ pub fn describe() -> Json {
     document["components"]["securitySchemes"] = json!({
         "token": {"type": "http", "scheme": "bearer", "description": "A personal access token (`tc_pat_…`)"},
         "accessKey": {"type": "http", "scheme": "basic", "description": "An access key of a service account \
-            (`tc_ak_…`) with its secret (`tc_sk_…`)"}
+            (`tc_ak_…`) with its secret (`tc_sk_…`)"},
+        "administrator": {"type": "http", "scheme": "bearer", "description": "The token of an administrator of the \
+            platform (`tc_adm_…`), good for `/v1/platform` alone"}
     });
     complete_schemas(&mut document["components"]["schemas"]);
     let Some(paths) = document["paths"].as_object_mut() else {
@@ -143,22 +166,27 @@ fn complete_schemas(schemas: &mut Json) {
 }
 
 /// Below these every call names an organisation.
-const ORGANISATIONS: [&str; 7] = [
+const ORGANISATIONS: [&str; 9] = [
     "/v1/secrets",
     "/v1/kms",
     "/v1/iam",
     "/v1/teams",
     "/v1/memberships",
     "/v1/service-accounts",
+    "/v1/invites",
+    "/v1/quotas",
     "/v1/audit",
 ];
+
+/// Whoever accepts an invite belongs to no organisation yet, and may be nobody known.
+const ACCEPT: &str = "/v1/invites/accept";
 
 fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
     let open = !path.starts_with("/v1/");
     if open {
         return;
     }
-    let names_organisation = ORGANISATIONS.iter().any(|at| path.starts_with(at));
+    let names_organisation = ORGANISATIONS.iter().any(|at| path.starts_with(at)) && path != ACCEPT;
     let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
     if let Some(parameters) = parameters.as_array_mut() {
         parameters.extend(shared_parameters(path, method, names_organisation));
@@ -175,7 +203,12 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
             responses.entry(status.to_string()).or_insert_with(|| refusal(status));
         }
     }
-    operation.insert("security".into(), json!([{"token": []}, {"accessKey": []}]));
+    let security = match path {
+        ACCEPT => json!([{}, {"token": []}]),
+        path if path.starts_with("/v1/platform") => json!([{"administrator": []}]),
+        _ => json!([{"token": []}, {"accessKey": []}]),
+    };
+    operation.insert("security".into(), security);
     let id = format!("{method}{}", path.replace(['/', '{', '}'], "_"));
     operation.insert("operationId".into(), Json::from(id));
 }
@@ -203,7 +236,11 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
     place("member", "Identity of the member: the user's subject", reference.clone());
     place("membership", "Identity of the membership", reference.clone());
     place("account", "Identity or slug of the service account", reference.clone());
-    place("credential", "Identity of the credential", reference);
+    place("credential", "Identity of the credential", reference.clone());
+    place("invite", "Identity of the invite", reference.clone());
+    place("quota", "Name of the quota, for example `secrets.count`", reference.clone());
+    place("organisation", "Identity or slug of the organisation", reference.clone());
+    place("request", "Identity of the request", reference);
     place(
         "path",
         "The secret's path without its first slash. The other slashes may stand as `%2F`.",

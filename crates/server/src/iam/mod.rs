@@ -1,6 +1,8 @@
 //! Operations on identities: what a caller may see of itself, and the regions everyone sees.
 
+pub mod invites;
 pub mod members;
+pub mod quotas;
 pub mod roles;
 pub mod service_accounts;
 pub mod teams;
@@ -55,7 +57,9 @@ pub async fn read_me(app: &Arc<App>, call: &Call) -> Result<(Option<User>, Arc<C
     gate::read(app, call, ask, async move |tx, scope| {
         let user = match &scope.caller.principal {
             Principal::User { subject } => tx.find_user(subject).await?,
-            Principal::ServiceAccount { .. } | Principal::System { .. } => None,
+            Principal::ServiceAccount { .. }
+            | Principal::Administrator { .. }
+            | Principal::System { .. } => None,
         };
         Ok((user, scope.caller.clone()))
     })

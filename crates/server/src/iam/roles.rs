@@ -248,7 +248,7 @@ pub(super) async fn check_roles_held(
     Ok(())
 }
 
-async fn rules_of(tx: &mut Tx, role: &Role) -> Result<Vec<Rule>> {
+pub(super) async fn rules_of(tx: &mut Tx, role: &Role) -> Result<Vec<Rule>> {
     match role.system {
         true => Ok(system_rules(&role.slug, &role.id)),
         false => tx.list_rules(&role.id).await,

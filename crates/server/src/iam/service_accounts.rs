@@ -67,16 +67,13 @@ pub async fn create(
                 Principal::User { subject: id } | Principal::ServiceAccount { id, .. } => {
                     id.clone()
                 }
-                Principal::System { .. } => String::new(),
+                Principal::Administrator { .. } | Principal::System { .. } => String::new(),
             },
             created_at: now,
             updated_at: now,
             object_version: 1,
         };
         check(&account)?;
-        if tx.list_service_accounts().await?.len() >= limits::ACCOUNTS_MAX {
-            return Err(too_many("service accounts", limits::ACCOUNTS_MAX));
-        }
         tx.insert_service_account(&account).await?;
         Ok(account)
     })

@@ -116,8 +116,8 @@ pub async fn delete(app: &Arc<App>, call: &Call, id: String) -> Result<()> {
 fn own_subject(scope: &Scope) -> Result<&str> {
     match &scope.caller.principal {
         Principal::User { subject } => Ok(subject),
-        Principal::ServiceAccount { .. } | Principal::System { .. } => {
-            Err(Error::denied("only users have personal access tokens"))
-        }
+        Principal::ServiceAccount { .. }
+        | Principal::Administrator { .. }
+        | Principal::System { .. } => Err(Error::denied("only users have personal access tokens")),
     }
 }

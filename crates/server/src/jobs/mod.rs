@@ -96,9 +96,10 @@ pub async fn flush_last_use(app: &App) -> Result<()> {
     let rows = waiting.clone();
     gate::keep_house(app, "", async move |tx| {
         for (token, at) in rows.iter() {
-            match token.starts_with("pat-") {
-                true => tx.touch_token(token, *at).await?,
-                false => tx.touch_credential(token, *at).await?,
+            match token.split('-').next() {
+                Some("pat") => tx.touch_token(token, *at).await?,
+                Some("adm") => tx.touch_administrator(token, *at).await?,
+                _ => tx.touch_credential(token, *at).await?,
             }
         }
         Ok(())

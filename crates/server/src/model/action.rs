@@ -105,9 +105,11 @@ pub enum Resource {
     Team,
     Membership,
     ServiceAccount,
+    Administrator,
 }
 
 impl Resource {
+    /// Those that a rule may name; no rule reaches administrators.
     const ALL: [Self; 10] = [
         Self::Secret,
         Self::KmsKey,
@@ -138,6 +140,7 @@ impl Resource {
             Self::Team => "team",
             Self::Membership => "membership",
             Self::ServiceAccount => "service_account",
+            Self::Administrator => "administrator",
         }
     }
 }
@@ -158,6 +161,10 @@ pub enum Audience {
     Members,
     /// Members with one of the permissions.
     Holders(&'static [Permission]),
+    /// Members who may read every role: what they are told of a decision, they could have read themselves.
+    RoleReaders,
+    /// Administrators of the platform, and no organisation's caller.
+    Administrators,
 }
 
 /// How a missing grant is told: secrets say so, KMS hides the key (contract, section 13, D6).
@@ -200,7 +207,7 @@ macro_rules! actions {
     };
 }
 
-use Audience::{Authenticated, Holders, Members};
+use Audience::{Administrators, Authenticated, Holders, Members, RoleReaders};
 use Permission::{
     Create, Decrypt, Delete, Encrypt, Export, GetSecretValue, Hmac, List, PutSecretValue, Read,
     Rotate, Sign, Update, Verify, VerifyHmac,
@@ -222,6 +229,7 @@ actions! {
     GetSecretValue  "secrets.getSecretValue"  Secret   Holders(&[GetSecretValue]),   SECRETS, Denied, Ok;
     DestroyVersion  "secrets.version.destroy" Secret   Holders(&[Delete]),           SECRETS, Denied, Done;
     DeleteSecret    "secrets.delete"          Secret   Holders(&[Delete]),           SECRETS, Denied, Done;
+    ExplainSecret   "secrets.explain"         Secret   RoleReaders,                  SECRETS, Denied, Ok;
 
     KmsSummary      "kms.summary"             KmsKey   Members,                      NONE, NotFound, Ok;
     ListKeys        "kms.list"                KmsKey   Holders(&[List]),             KMS, NotFound, Ok;
@@ -270,6 +278,15 @@ actions! {
     UpdateMember    "iam.membership.update"   Membership Holders(&[Update]),         NONE, Denied, Ok;
     DeleteMember    "iam.membership.delete"   Membership Holders(&[Delete]),         NONE, Denied, Done;
 
+    ListInvites     "iam.invite.list"         Membership Holders(&[List]),           NONE, Denied, Ok;
+    CreateInvite    "iam.invite.create"       Membership Holders(&[Create]),         NONE, Denied, Created;
+    DeleteInvite    "iam.invite.delete"       Membership Holders(&[Delete]),         NONE, Denied, Done;
+    AcceptInvite    "iam.invite.accept"       Membership Authenticated,              NONE, Denied, Created;
+
+    ListQuotas      "quotas.list"             Organisation Members,                  NONE, Denied, Ok;
+    ReadQuota       "quotas.get"              Organisation Members,                  NONE, Denied, Ok;
+    RequestIncrease "quotas.increase-request.create" Organisation Holders(&[Update]), NONE, Denied, Created;
+
     ListAccounts    "iam.service-account.list"   ServiceAccount Holders(&[List]),    NONE, Denied, Ok;
     CreateAccount   "iam.service-account.create" ServiceAccount Holders(&[Create]),  NONE, Denied, Created;
     ReadAccount     "iam.service-account.get"    ServiceAccount Holders(&[Read]),    NONE, Denied, Ok;
@@ -288,6 +305,18 @@ actions! {
     Bootstrap       "platform.bootstrap"      Organisation Authenticated,            NONE, Denied, Created;
     RotateRootKey   "platform.root-key.rotate" Organisation Authenticated,           NONE, Denied, Ok;
     MintOwnerToken  "platform.owner-token"    Organisation Authenticated,            NONE, Denied, Created;
+    CreateAdministrator "platform.administrator.create" Administrator Administrators, NONE, Denied, Created;
+    DeleteAdministrator "platform.administrator.delete" Administrator Administrators, NONE, Denied, Done;
+    ListOrganisations "platform.organisation.list" Organisation Administrators,      NONE, Denied, Ok;
+    CreateOrganisation "platform.organisation.create" Organisation Administrators,   NONE, Denied, Created;
+    ReadOrganisation "platform.organisation.get" Organisation Administrators,        NONE, Denied, Ok;
+    UpdateOrganisation "platform.organisation.update" Organisation Administrators,   NONE, Denied, Ok;
+    ListRegionSwitches "platform.region.list" Region   Administrators,               NONE, Denied, Ok;
+    SwitchRegion    "platform.region.update"  Region   Administrators,               NONE, Denied, Ok;
+    ListIncreases   "platform.quota-increase-request.list" Organisation Administrators, NONE, Denied, Ok;
+    ApproveIncrease "platform.quota-increase-request.approve" Organisation Administrators, NONE, Denied, Ok;
+    DenyIncrease    "platform.quota-increase-request.deny" Organisation Administrators, NONE, Denied, Ok;
+    ListPlatformAudit "platform.audit.list"   AuditLog Administrators,               NONE, Denied, Ok;
 }
 
 impl Action {
@@ -327,6 +356,15 @@ impl Action {
                 | Self::ReadMe
                 | Self::ListMemberships
                 | Self::ListTokens
+                | Self::ExplainSecret
+                | Self::ListInvites
+                | Self::ListQuotas
+                | Self::ReadQuota
+                | Self::ListOrganisations
+                | Self::ReadOrganisation
+                | Self::ListRegionSwitches
+                | Self::ListIncreases
+                | Self::ListPlatformAudit
         )
     }
 }

@@ -13,9 +13,20 @@ use crate::error::Error;
 /// Whoever acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
-    User { subject: String },
-    ServiceAccount { id: String, slug: String },
-    System { reason: &'static str },
+    User {
+        subject: String,
+    },
+    ServiceAccount {
+        id: String,
+        slug: String,
+    },
+    /// Of the platform; it has no place in an organisation.
+    Administrator {
+        id: String,
+    },
+    System {
+        reason: &'static str,
+    },
 }
 
 /// The credential that was shown: what it is, never its text.

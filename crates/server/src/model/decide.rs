@@ -50,11 +50,14 @@ impl Grant {
 /// The grant that allows `action` on `target`, if any. Actions without a permission need none.
 pub fn decide<'a>(grants: &'a [Grant], action: Action, target: Target<'_>) -> Option<&'a Grant> {
     let rule = action.rule();
-    let Audience::Holders(any_of) = rule.audience else {
-        return None;
+    let (resource, any_of, target) = match rule.audience {
+        Audience::Holders(any_of) => (rule.resource, any_of, target),
+        // `*` is a byte like any other here, which only a pattern that covers all can match.
+        Audience::RoleReaders => (Resource::Role, &[Permission::Read][..], Target::One("*")),
+        Audience::Authenticated | Audience::Members | Audience::Administrators => return None,
     };
     grants.iter().find(|grant| {
-        grant.scopes.allow(action) && any_of.iter().any(|p| grant.covers(rule.resource, *p, target))
+        grant.scopes.allow(action) && any_of.iter().any(|p| grant.covers(resource, *p, target))
     })
 }
 
@@ -62,7 +65,9 @@ pub fn decide<'a>(grants: &'a [Grant], action: Action, target: Target<'_>) -> Op
 pub fn allows(grants: &[Grant], action: Action, target: Target<'_>) -> bool {
     match action.rule().audience {
         Audience::Authenticated | Audience::Members => true,
-        Audience::Holders(_) => decide(grants, action, target).is_some(),
+        // SECURITY: no grant of an organisation reaches the platform.
+        Audience::Administrators => false,
+        Audience::Holders(_) | Audience::RoleReaders => decide(grants, action, target).is_some(),
     }
 }
 

@@ -17,7 +17,6 @@ pub const NAME_CHARS_MAX: usize = 255;
 pub const TOKENS_MAX: usize = 100;
 pub const ROLES_MAX: usize = 1000;
 pub const TEAMS_MAX: usize = 1000;
-pub const ACCOUNTS_MAX: usize = 1000;
 pub const TEAM_MEMBERS_MAX: usize = 1000;
 pub const RULES_MAX: usize = 100;
 pub const BINDINGS_MAX: usize = 1000;

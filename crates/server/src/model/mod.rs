@@ -2,14 +2,17 @@
 
 pub mod access_policy;
 pub mod action;
+pub mod administrator;
 pub mod caller;
 pub mod decide;
 pub mod event;
 pub mod identity;
+pub mod invite;
 pub mod key;
 pub mod limits;
 pub mod pattern;
 pub mod precondition;
+pub mod quota;
 pub mod role;
 pub mod roles;
 pub mod scopes;

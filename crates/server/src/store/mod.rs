@@ -3,9 +3,12 @@
 //! The embedded store has one writing thread, which takes all that waits, runs each operation in a
 //! savepoint of its own and commits once for all (group commit), and one reading thread per core.
 
+mod administrators;
 mod audit;
 mod identity;
+mod invites;
 mod kms;
+mod quotas;
 mod roles;
 mod root_keys;
 mod secrets;
@@ -31,6 +34,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
+pub use administrators::RegionSwitch;
 pub use kms::{DueKey, NewKey};
 pub use roles::{NewBinding, NewRole};
 pub use root_keys::VersionPlace;
@@ -53,6 +57,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_foundation.sql"),
     include_str!("../../migrations/0002_kms.sql"),
     include_str!("../../migrations/0003_iam.sql"),
+    include_str!("../../migrations/0006_platform.sql"),
 ];
 
 /// The embedded store. Clones share it; it closes when [`Store::close`] is called.

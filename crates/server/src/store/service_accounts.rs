@@ -5,6 +5,7 @@ use coffer_crypto::token::TokenHash;
 use super::tx::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
+use crate::model::quota::Quota;
 use crate::model::scopes::Scopes;
 use crate::model::service_account::{AccessCredential, ServiceAccount};
 use Value::{Bytes, Int, Text};
@@ -37,7 +38,7 @@ impl Tx {
             Int(account.created_at),
         ];
         match self.execute(sql::INSERT_ACCOUNT, &values).await? {
-            1 => Ok(()),
+            1 => self.use_quota(Quota::ServiceAccounts, 1).await,
             _ => Err(Error::Conflict(format!(
                 "a service account with the slug `{}` exists already",
                 account.slug
@@ -83,7 +84,8 @@ impl Tx {
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(account)];
         self.execute(sql::DELETE_CREDENTIALS, &values).await?;
-        self.change_one(sql::DELETE_ACCOUNT, &values).await
+        self.change_one(sql::DELETE_ACCOUNT, &values).await?;
+        self.use_quota(Quota::ServiceAccounts, -1).await
     }
 
     pub async fn insert_credential(

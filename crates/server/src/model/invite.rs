@@ -1,0 +1,101 @@
+//! Invites: who may become a member (contract, section 4.5).
+
+use super::identity::MemberRole;
+use crate::error::{Error, Result};
+
+/// How long an invite lasts when nothing is said, and at most.
+pub const INVITE_DAYS: i64 = 7;
+pub const INVITE_DAYS_MAX: i64 = 30;
+/// Invites of one organisation that wait.
+pub const INVITES_MAX: usize = 1000;
+
+/// An invite, never its code.
+#[derive(Debug, Clone)]
+pub struct Invite {
+    pub organisation: String,
+    pub id: String,
+    pub email: String,
+    pub role: MemberRole,
+    /// Kind and identity of whoever invites.
+    pub inviter: (String, String),
+    /// A team to be put into, empty for none.
+    pub team: String,
+    /// A role to be bound to, empty for none.
+    pub bound_role: String,
+    pub created_at: i64,
+    pub expires_at: i64,
+}
+
+/// An address as far as it can be told without writing to it.
+pub fn check_email(field: &str, text: &str) -> Result<String> {
+    let text = text.trim();
+    let is_good = text.len() <= 254
+        && text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+        && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+    match is_good {
+        true => Ok(text.to_owned()),
+        false => Err(Error::invalid(field, "is not an e-mail address")),
+    }
+}
+
+/// Microseconds of `90s`, `30m`, `24h` or `7d`.
+pub fn parse_duration(text: &str) -> Option<i64> {
+    let unit = match text.chars().last()? {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let digits = text.get(..text.len() - 1)?;
+    let count: i64 = match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => digits.parse().ok()?,
+        false => return None,
+    };
+    count.checked_mul(unit)?.checked_mul(1_000_000).filter(|time| *time > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read() {
+        for (text, expected) in [
+            ("1s", Some(1_000_000)),
+            ("24h", Some(86_400_000_000)),
+            ("7d", Some(604_800_000_000)),
+            ("30m", Some(1_800_000_000)),
+            ("0d", None),
+            ("-1d", None),
+            ("+1d", None),
+            ("d", None),
+            ("", None),
+            ("7", None),
+            ("7w", None),
+            ("1.5h", None),
+            ("99999999999999999d", None),
+            ("7ä", None),
+        ] {
+            assert_eq!(parse_duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_have_a_name_and_a_host() {
+        for (text, expected) in [
+            ("a@b", true),
+            (" a@b.example ", true),
+            ("a", false),
+            ("@b", false),
+            ("a@", false),
+            ("a b@c", false),
+            ("a@b\n", true),
+            ("a@b\nc", false),
+            ("", false),
+        ] {
+            assert_eq!(check_email("email", text).is_ok(), expected, "{text:?}");
+        }
+        assert!(check_email("email", &format!("a@{}", "b".repeat(253))).is_err());
+    }
+}
