@@ -74,7 +74,7 @@ enum Command {
         #[arg(long, required_unless_present_any = ["list", "revoke"])]
         name: Option<String>,
         /// When it ends: a duration such as `90d`, or a time such as `2027-01-01T00:00:00Z`.
-        #[arg(long, requires = "name")]
+        #[arg(long, conflicts_with_all = ["list", "revoke"])]
         expires: Option<String>,
         /// List the administrators, without their tokens.
         #[arg(long, conflicts_with_all = ["name", "revoke"])]

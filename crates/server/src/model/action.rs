@@ -285,7 +285,7 @@ actions! {
 
     ListQuotas      "quotas.list"             Organisation Members,                  NONE, Denied, Ok;
     ReadQuota       "quotas.get"              Organisation Members,                  NONE, Denied, Ok;
-    RequestIncrease "quotas.increase-request.create" Organisation Holders(&[Update]), NONE, Denied, Created;
+    RequestIncrease "quotas.increase.create" Organisation Holders(&[Update]), NONE, Denied, Created;
 
     ListAccounts    "iam.service-account.list"   ServiceAccount Holders(&[List]),    NONE, Denied, Ok;
     CreateAccount   "iam.service-account.create" ServiceAccount Holders(&[Create]),  NONE, Denied, Created;

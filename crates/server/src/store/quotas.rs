@@ -19,9 +19,6 @@ impl Tx {
             .row(sql::USE_QUOTA, &values, read)
             .await?
             .ok_or_else(|| Error::bug("an organisation without its quotas"))?;
-        if used < 0 {
-            return Err(Error::corrupt(format!("quota `{}` counts below zero", quota.name())));
-        }
         match count > 0 {
             true => quota.check(used, most),
             false => Ok(()),

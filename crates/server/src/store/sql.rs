@@ -224,9 +224,10 @@ statements! {
     INSERT_QUOTA = "INSERT INTO quotas (organisation_id, name, used, created_at) VALUES ($1, $2, 0, $3)";
     SET_QUOTA_DEFAULT = "INSERT INTO quota_defaults (name, most) VALUES ($1, $2)
         ON CONFLICT (name) DO UPDATE SET most = $2";
-    /// Counts what is made or (below zero) deleted: how much there is then, and how much there may be.
-    USE_QUOTA = "UPDATE quotas SET used = used + $3 WHERE organisation_id = $1 AND name = $2
-        RETURNING used, COALESCE(most, (SELECT d.most FROM quota_defaults d WHERE d.name = $2), 0)";
+    /// Counts what is made or (below zero) deleted: how much there is then, and how much there may be. What was
+    /// never counted can be deleted all the same.
+    USE_QUOTA = "UPDATE quotas SET used = CASE WHEN used + $3 < 0 THEN 0 ELSE used + $3 END
+        WHERE organisation_id = $1 AND name = $2 RETURNING used, COALESCE(most, (SELECT d.most FROM quota_defaults d WHERE d.name = $2), 0)";
     LIST_QUOTAS = "SELECT q.name, q.used, COALESCE(q.most, d.most, 0), q.created_at FROM quotas q
         LEFT JOIN quota_defaults d ON d.name = q.name WHERE q.organisation_id = $1 ORDER BY q.name";
     SET_QUOTA = "UPDATE quotas SET most = $3 WHERE organisation_id = $1 AND name = $2";

@@ -340,7 +340,7 @@ pub fn calls() -> Vec<Call> {
         call("quotas.list", "GET", ("GET", "/v1/quotas"), "/v1/quotas", none),
         call("quotas.get", "GET", ("GET", "/v1/quotas/{quota}"), "/v1/quotas/secrets.count", none),
         call(
-            "quotas.increase-request.create",
+            "quotas.increase.create",
             "POST",
             ("POST", "/v1/quotas/increase-requests"),
             "/v1/quotas/increase-requests",
@@ -535,7 +535,7 @@ pub async fn target(world: &World, action: &str, by: &Person) -> Target {
         target.invite =
             ["identity", "inviteCode"].map(|field| made[field].as_str().unwrap().to_owned());
     }
-    if action == "quotas.increase-request.create" {
+    if action == "quotas.increase.create" {
         // One waits for each quota at most.
         world.sql("DELETE FROM quota_increase_requests");
     }

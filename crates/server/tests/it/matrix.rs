@@ -93,6 +93,7 @@ async fn every_role_by_every_action() {
     secrets.getSecretValue        ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     secrets.version.destroy       ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     secrets.delete                ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.explain               ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     kms.summary                   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     kms.list                      ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     kms.create                    ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
@@ -136,6 +137,12 @@ async fn every_role_by_every_action() {
     iam.membership.list           ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.membership.update         ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.membership.delete         ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.invite.list               ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.invite.create             ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.invite.delete             ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    quotas.list                   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    quotas.get                    ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    quotas.increase.create        ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.service-account.list      ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.service-account.create    ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.service-account.get       ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
@@ -283,6 +290,7 @@ async fn every_route_refuses_outsiders_and_records_it() {
     POST   /v1/secrets/nl-01/secretPATH/value                      401     403 404    403   200
     DELETE /v1/secrets/nl-01/secretPATH/versions?version=1         401     403 404    403   204
     DELETE /v1/secrets/nl-01/secretPATH                            401     403 404    403   204
+    GET    /v1/secrets/nl-01/explain?permission=read&path=PATH     401     403 200    403   200
     GET    /v1/kms/summary                                         401     403 200    200   200
     GET    /v1/kms/nl-01/keys                                      401     403 200    404   200
     POST   /v1/kms/nl-01/keys                                      401     403 201    404   201
@@ -326,6 +334,12 @@ async fn every_route_refuses_outsiders_and_records_it() {
     GET    /v1/memberships                                         401     403 200    403   200
     PUT    /v1/memberships/MEMBERSHIP                              401     403 404    403   200
     DELETE /v1/memberships/MEMBERSHIP                              401     403 404    403   204
+    GET    /v1/invites                                             401     403 200    403   200
+    POST   /v1/invites                                             401     403 201    403   201
+    DELETE /v1/invites/INVITE                                      401     403 404    403   204
+    GET    /v1/quotas                                              401     403 200    200   200
+    GET    /v1/quotas/secrets.count                                401     403 200    200   200
+    POST   /v1/quotas/increase-requests                            401     403 201    403   201
     GET    /v1/service-accounts                                    401     403 200    403   200
     POST   /v1/service-accounts                                    401     403 201    403   201
     GET    /v1/service-accounts/ACCOUNT                            401     403 404    403   200
@@ -347,5 +361,16 @@ async fn every_route_refuses_outsiders_and_records_it() {
     POST   /v1/secrets/nl-01/secret/value?path=PATH                401     403 404    403   200
     DELETE /v1/secrets/nl-01/secret/versions?version=1&path=PATH   401     403 404    403   204
     DELETE /v1/secrets/nl-01/secret?path=PATH                      401     403 404    403   204
+    GET    /v1/platform/organisations                              401     401 401    401   401
+    POST   /v1/platform/organisations                              401     401 401    401   401
+    GET    /v1/platform/organisations/acme                         401     401 401    401   401
+    PATCH  /v1/platform/organisations/acme                         401     401 401    401   401
+    GET    /v1/platform/regions                                    401     401 401    401   401
+    PATCH  /v1/platform/regions/nl-01                              401     401 401    401   401
+    GET    /v1/platform/quota-increase-requests                    401     401 401    401   401
+    POST   /v1/platform/quota-increase-requests/REQUEST/approve    401     401 401    401   401
+    POST   /v1/platform/quota-increase-requests/REQUEST/deny       401     401 401    401   401
+    GET    /v1/platform/audit                                      401     401 401    401   401
+    POST   /v1/invites/accept                                      201     201 409    409   409
     ");
 }

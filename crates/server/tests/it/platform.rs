@@ -283,7 +283,7 @@ async fn what_administrators_do_is_recorded_for_both() {
     let theirs = world.audit("action=platform.organisation.update,platform.organisation.get").await;
     let statuses: Vec<_> = theirs.iter().map(|one| &one["context"]["status"]).collect();
     assert_eq!(statuses, [400, 200], "what changes them, in their own log");
-    assert_eq!(theirs[0]["context"]["credentialsType"], "administrator_token");
+    assert_eq!(theirs[0]["context"]["credentials_type"], "administrator_token");
     let log = world.get(&administrator, "/v1/platform/audit").expect(200).await.body;
     let ours: Vec<_> = log["items"]
         .as_array()
