@@ -67,7 +67,7 @@ pub struct CreatedInvite {
 #[schema(examples(json!({"email": "new@acme.example", "role": "MEMBER", "duration": "24h"})))]
 pub struct CreateInviteRequest {
     /// Whom it is for; nothing is sent there.
-    #[schema(min_length = 3, max_length = 254, format = "email")]
+    #[schema(min_length = 3, max_length = 254, pattern = "^[!-?A-~]+@[!-~]+$")]
     pub email: String,
     /// `OWNER` or `MEMBER`; `MEMBER` when absent.
     #[schema(pattern = "^(OWNER|MEMBER)?$")]
@@ -79,6 +79,7 @@ pub struct CreateInviteRequest {
     /// At most 30 days from now; 7 days when neither this nor `duration` is there.
     pub expires_at: Option<Time>,
     /// For example `24h` or `7d`, in place of `expiresAt`.
+    #[schema(pattern = "^[0-9]+[smhd]$")]
     pub duration: Option<String>,
 }
 

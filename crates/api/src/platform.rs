@@ -45,7 +45,7 @@ pub struct CreateOrganisationRequest {
     #[schema(max_length = 255)]
     pub slug: Option<String>,
     /// Address of the first owner.
-    #[schema(min_length = 3, max_length = 254, format = "email")]
+    #[schema(min_length = 3, max_length = 254, pattern = "^[!-?A-~]+@[!-~]+$")]
     pub owner_email: String,
     /// Name of the first owner; the address when absent.
     #[schema(max_length = 255)]

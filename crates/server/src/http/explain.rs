@@ -23,11 +23,13 @@ use crate::secrets::explain::{self, ACTIONS, Explained, Question, Source};
 #[utoipa::path(get, path = "/v1/secrets/{region}/explain", tag = "Secrets",
     params(
         ("path" = String, Query, description = "The secret's path, whether there is one or not",
-            min_length = 1, max_length = 512, example = "/app/production/db/password"),
+            min_length = 1, max_length = 512, example = "/app/production/db/password",
+            pattern = r"^/(?!\.\.?(/|$))[A-Za-z0-9_.+-]+(/(?!\.\.?(/|$))[A-Za-z0-9_.+-]+)*$"),
         ("permission" = String, Query, description = "For example `getSecretValue`",
             pattern = "^(create|read|update|delete|list|getSecretValue|putSecretValue)$"),
         ("principal" = Option<String>, Query,
-            description = "`user:<subject>` or `serviceAccount:<identity or slug>`; the caller when absent"),
+            description = "`user:<subject>` or `serviceAccount:<identity or slug>`; the caller when absent",
+            pattern = "^(user|serviceAccount):"),
     ),
     responses((status = 200, body = Explanation)))]
 pub async fn explain(
@@ -50,7 +52,7 @@ fn read_question(params: &Params) -> Result<Question> {
     Ok(Question {
         action: action
             .ok_or_else(|| Error::invalid("permission", format!("must be one of {}", known())))?,
-        principal: params.find("principal")?.filter(|text| !text.is_empty()).map(str::to_owned),
+        principal: params.find("principal")?.map(str::to_owned),
     })
 }
 

@@ -196,7 +196,7 @@ pub async fn search_audit(
     let query = read_query(&Params::parse(uri.query())).map(|mut query| {
         // What the operator does on the command line is the system's here.
         query.filter.include_system = true;
-        (query.filter, query.page, query.limit)
+        ((!query.nothing).then_some(query.filter), query.page, query.limit)
     });
     let (page, limit) = query.as_ref().map(|query| (query.1, query.2)).unwrap_or((1, 1));
     let found = audit::search(&app, &call, query).await;

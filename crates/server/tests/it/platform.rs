@@ -313,4 +313,14 @@ async fn what_administrators_do_is_recorded_for_both() {
         (&json!(1), &json!("nl-01"))
     );
     assert_eq!(one["items"][0]["principalIdentity"], *administrator.subject);
+    for (query, status, total) in [
+        ("responseStatus=418", 200, json!(0)),
+        ("responseStatus=400", 200, json!(1)),
+        ("resourceIdentity=acme&responseStatus=200", 200, json!(2)),
+        ("limit=0", 400, Json::Null),
+    ] {
+        let url = format!("/v1/platform/audit?{query}");
+        let found = world.get(&administrator, &url).expect(status).await.body;
+        assert_eq!(found["totalItems"], total, "{query}");
+    }
 }
