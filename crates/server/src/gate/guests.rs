@@ -1,6 +1,7 @@
 //! The door for guests: whoever shows what an organisation has handed out, with a credential or without one.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use super::record::Record;
 use super::refuse;
@@ -41,7 +42,7 @@ pub async fn welcome<S, T, L, F>(
 where
     S: Send + 'static,
     T: Send + 'static,
-    L: AsyncFn(&mut Tx) -> Result<Option<(String, String, S)>> + Send + 'static,
+    L: AsyncFn(&mut Tx) -> Result<Option<(String, String, S)>> + Send + Sync + 'static,
     F: AsyncFn(&mut Tx, Option<&Principal>, S) -> Result<T> + Send + 'static,
 {
     let mut record = Record::of_nobody(app, action, guest.arrival());
@@ -50,6 +51,18 @@ where
         Err(refusal) => return record.end(app, Err(refusal), Vec::new()).await,
     };
     let (of_guest, again, anonymous) = (record.clone(), record, principal.is_none());
+    // Looked up on a reader first, so that guessing takes nothing of the one who writes.
+    let find = Arc::new(find);
+    let first = find.clone();
+    let known = app.store.read("", async move |tx| first(tx).await.map(|found| found.is_some()));
+    let early = match known.await {
+        Ok(true) => None,
+        Ok(false) => Some(unknown()),
+        Err(error) => Some(error),
+    };
+    if let Some(error) = early {
+        return end(app, (Err(error), again), anonymous).await;
+    }
     let done = app
         .store
         .write("", async move |tx| {
@@ -67,41 +80,40 @@ where
             if outcome.is_err() {
                 tx.undo().await?;
             }
-            let is_failure = |error: &Error| matches!(error, Error::Unauthenticated { .. });
-            match &outcome {
-                // Counted and recorded outside, or turned away unrecorded.
-                Err(error) if is_failure(error) || anonymous => Ok((outcome, record)),
-                _ => {
-                    record.append(tx, &outcome, &[]).await?;
-                    Ok((outcome, record))
-                }
+            // A refusal is recorded outside, where it is counted first.
+            if outcome.is_ok() {
+                record.append(tx, &outcome, &[]).await?;
             }
+            Ok((outcome, record))
         })
         .await;
-    let (outcome, record) = match done {
-        Ok(done) => done,
+    match done {
+        Ok(done) => end(app, done, anonymous).await,
         // The store failed; if it can, it still remembers that this was tried.
-        Err(failure) => return again.end(app, Err(failure), Vec::new()).await,
-    };
-    match outcome {
-        Err(error) if matches!(error, Error::Unauthenticated { .. }) => {
-            count(app, &record.arrival)?;
-            Err(refuse(app, &record.arrival, error).await)
-        }
-        Err(error) if anonymous => {
-            count(app, &record.arrival)?;
-            record.end(app, Err(error), Vec::new()).await
-        }
-        outcome => outcome,
+        Err(failure) => again.end(app, Err(failure), Vec::new()).await,
+    }
+}
+
+/// Hands a success on, whose record is there; records a refusal, unless there were too many from there.
+async fn end<T: Send + 'static>(
+    app: &App,
+    (outcome, record): (Result<T>, Record),
+    anonymous: bool,
+) -> Result<T> {
+    let Err(error) = outcome else { return outcome };
+    let is_unknown = matches!(error, Error::Unauthenticated { .. });
+    if is_unknown || anonymous {
+        let client = record.arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        app.auth_failures.count(client)?;
+    }
+    match is_unknown {
+        true => Err(refuse(app, &record.arrival, error).await),
+        false => record.end(app, Err(error), Vec::new()).await,
     }
 }
 
 fn unknown() -> Error {
     Error::Unauthenticated { cause: "unknown or expired invite" }
-}
-
-fn count(app: &App, arrival: &Arrival) -> Result<()> {
-    app.auth_failures.count(arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
 }
 
 /// The principal of a guest who shows a credential, as things stand now.

@@ -132,6 +132,32 @@ mod tests {
     }
 
     #[test]
+    fn no_grant_of_an_organisation_reaches_the_platform() {
+        let everything =
+            [grant(&["*"], &[], &["*"]), grant(&["organisation"], &["*"], &["update"])];
+        for action in Action::ALL {
+            if action.rule().audience == Audience::Administrators {
+                assert!(!allows(&everything, *action, Target::Some), "{action}");
+                assert!(!allows(&everything, *action, Target::One("o-1")), "{action}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_explanation_is_for_readers_of_every_role() {
+        let may = |patterns: &[&str]| {
+            allows(
+                &[grant(&["iam_role"], patterns, &["read"])],
+                Action::ExplainSecret,
+                Target::One("/a"),
+            )
+        };
+        assert!(may(&[]) && may(&["*"]) && may(&["x", "**"]));
+        assert!(!may(&["/a"]) && !may(&["/*"]) && !may(&["*a"]) && !may(&["a*", "b*"]));
+        assert!(!allows(&[grant(&["secret"], &[], &["*"])], Action::ExplainSecret, Target::Some));
+    }
+
+    #[test]
     fn prefixes_cover_what_is_readable() {
         let read = |patterns: &[&str]| vec![grant(&["secret"], patterns, &["read"])];
         assert_eq!(readable_prefixes(&read(&[])), [""]);
