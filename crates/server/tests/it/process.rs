@@ -257,14 +257,29 @@ fn bootstrap_and_serve_work_from_a_file() {
     let (output, errors) = run(&["admin-token", "--config", file, "--name", "late"]);
     assert!(!output.status.success() && errors.contains("in use by another cofferd"), "{errors}");
     let url = format!("{}/v1/platform/organisations", server.env["COFFER_ENDPOINT"]);
-    let listed = Client::new().get(url).bearer_auth(administrator).send().unwrap();
+    let listed = Client::new().get(url).bearer_auth(&administrator).send().unwrap();
     assert_eq!(listed.json::<Json>().unwrap()[0]["slug"], "acme");
+    a_gate_closes_an_open_connection(&server, &administrator);
     assert_eq!(server.stop().0, Some(0));
 
     fs::write(&config, text.replace("listen", "lisen")).unwrap();
     let (output, errors) = run(&["serve", "--config", file]);
     assert!(!output.status.success());
     assert!(errors.contains("unknown setting `lisen`; did you mean `listen`?"), "{errors}");
+}
+
+/// A gate is in effect with the next call, on a connection that was open before as well.
+fn a_gate_closes_an_open_connection(server: &Server, administrator: &str) {
+    let one_connection = Client::builder().pool_max_idle_per_host(1).build().unwrap();
+    let keys = || server.json(&one_connection, "GET", "/v1/kms/de-01/keys", Json::Null).0;
+    let url = format!("{}/v1/platform/organisations/acme", server.env["COFFER_ENDPOINT"]);
+    assert_eq!(keys(), 200);
+    for (on, status) in [(false, 403), (true, 200)] {
+        let body = json!({"gates": {"kms": on}});
+        let call = Client::new().patch(&url).bearer_auth(administrator).json(&body);
+        assert_eq!(call.send().unwrap().status().as_u16(), 200);
+        assert_eq!(keys(), status);
+    }
 }
 
 /// Makes, lists and revokes administrators on a store without a server: the token of one that is left.
