@@ -141,7 +141,7 @@ async fn new_invite(
 
 fn end_of(body: &CreateInviteRequest, now: i64) -> Result<i64> {
     let end =
-        match (body.expires_at, body.duration.as_deref().filter(|text| !text.is_empty())) {
+        match (body.expires_at, body.duration.as_deref()) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid("", "give either `expiresAt` or `duration`"));
             }

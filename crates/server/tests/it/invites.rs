@@ -204,6 +204,7 @@ async fn nobody_hands_out_what_they_do_not_hold() {
         (&world.owner, json!({"email": "nobody"}), 400),
         (&world.owner, json!({"duration": "31d"}), 400),
         (&world.owner, json!({"duration": "1y"}), 400),
+        (&world.owner, json!({"duration": ""}), 400),
         (&world.owner, json!({"expiresAt": "2026-01-15T12:00:00Z"}), 400),
         (&world.owner, json!({"expiresAt": "2026-01-15T12:00:01Z"}), 201),
         (&world.owner, json!({"expiresAt": "2026-01-16T12:00:00Z", "duration": "1d"}), 400),
