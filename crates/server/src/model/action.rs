@@ -100,16 +100,16 @@ pub enum Resource {
     AuditLog,
     Region,
     Organisation,
+    /// Of the platform; no rule may name it.
+    Administrator,
     Caller,
     Role,
     Team,
     Membership,
     ServiceAccount,
-    Administrator,
 }
 
 impl Resource {
-    /// Those that a rule may name; no rule reaches administrators.
     const ALL: [Self; 10] = [
         Self::Secret,
         Self::KmsKey,
@@ -135,12 +135,12 @@ impl Resource {
             Self::AuditLog => "audit_log",
             Self::Region => "region",
             Self::Organisation => "organisation",
+            Self::Administrator => "administrator",
             Self::Caller => "caller",
             Self::Role => "iam_role",
             Self::Team => "team",
             Self::Membership => "membership",
             Self::ServiceAccount => "service_account",
-            Self::Administrator => "administrator",
         }
     }
 }
