@@ -7,10 +7,8 @@ use serde_json::{Map, Value as Json, json};
 use utoipa::OpenApi;
 
 use super::reply::{self, Reply};
-use super::{
-    audit, explain, health, iam, invites, kms, me, platform, quotas, regions, secrets,
-    service_accounts, teams,
-};
+use super::{audit, health, iam, kms, me, regions, secrets, service_accounts, teams};
+use super::{explain, invites, platform, quotas};
 use crate::error::Outcome;
 
 #[derive(OpenApi)]

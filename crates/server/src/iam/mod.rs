@@ -14,7 +14,7 @@ use coffer_api::Map;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::gate::{self, Ask, Subject};
+use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
 use crate::model::caller::{Call, Caller, Principal};
 use crate::model::identity::{Membership, Region, User};
@@ -35,6 +35,14 @@ impl Filter {
             && is(&self.name, name)
             && is(&self.slug, slug)
             && self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
+/// Who makes something, for its `createdBy`.
+fn maker(scope: &Scope) -> String {
+    match &scope.caller.principal {
+        Principal::User { subject: id } | Principal::ServiceAccount { id, .. } => id.clone(),
+        Principal::Administrator { .. } | Principal::System { .. } => String::new(),
     }
 }
 

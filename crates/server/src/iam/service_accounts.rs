@@ -8,14 +8,14 @@ use coffer_api::{
 use coffer_crypto::token;
 use zeroize::Zeroizing;
 
-use super::Filter;
 use super::roles::{check_roles_held, too_many};
 use super::tokens::check_bounds;
+use super::{Filter, maker};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
-use crate::model::caller::{Call, Principal};
+use crate::model::caller::Call;
 use crate::model::decide::{Target, allows};
 use crate::model::limits;
 use crate::model::service_account::{AccessCredential, ServiceAccount};
@@ -63,12 +63,7 @@ pub async fn create(
             description: body.description.clone().unwrap_or_default(),
             labels: body.labels.clone().unwrap_or_default(),
             annotations: body.annotations.clone().unwrap_or_default(),
-            created_by: match &scope.caller.principal {
-                Principal::User { subject: id } | Principal::ServiceAccount { id, .. } => {
-                    id.clone()
-                }
-                Principal::Administrator { .. } | Principal::System { .. } => String::new(),
-            },
+            created_by: maker(scope),
             created_at: now,
             updated_at: now,
             object_version: 1,

@@ -80,12 +80,12 @@ impl Tx {
 
     /// Deletes a service account with its bindings and credentials.
     pub async fn delete_service_account(&mut self, account: &str) -> Result<()> {
+        self.use_quota(Quota::ServiceAccounts, -1).await?;
         self.delete_bindings(("service_account", account)).await?;
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(account)];
         self.execute(sql::DELETE_CREDENTIALS, &values).await?;
-        self.change_one(sql::DELETE_ACCOUNT, &values).await?;
-        self.use_quota(Quota::ServiceAccounts, -1).await
+        self.change_one(sql::DELETE_ACCOUNT, &values).await
     }
 
     pub async fn insert_credential(
