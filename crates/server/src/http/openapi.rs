@@ -226,6 +226,10 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
         json!({"type": "string", "examples": ["nl-01"]}),
     );
     let reference = json!({"type": "string", "minLength": 1});
+    place("invite", "Identity of the invite", reference.clone());
+    place("quota", "Name of the quota, for example `secrets.count`", reference.clone());
+    place("organisation", "Identity or slug of the organisation", reference.clone());
+    place("request", "Identity of the request", reference.clone());
     place("key", "Identity or slug of the key", reference.clone());
     place("role", "Identity or slug of the role", reference.clone());
     place("rule", "Identity of the rule", reference.clone());
@@ -234,11 +238,7 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
     place("member", "Identity of the member: the user's subject", reference.clone());
     place("membership", "Identity of the membership", reference.clone());
     place("account", "Identity or slug of the service account", reference.clone());
-    place("credential", "Identity of the credential", reference.clone());
-    place("invite", "Identity of the invite", reference.clone());
-    place("quota", "Name of the quota, for example `secrets.count`", reference.clone());
-    place("organisation", "Identity or slug of the organisation", reference.clone());
-    place("request", "Identity of the request", reference);
+    place("credential", "Identity of the credential", reference);
     place(
         "path",
         "The secret's path without its first slash. The other slashes may stand as `%2F`.",
