@@ -25,18 +25,18 @@ pub struct Target {
     pub token: String,
     /// Subject of the owner.
     pub owner: String,
-    /// A role with a rule and a binding.
-    pub role: [String; 3],
-    /// A team with somebody in it, and the somebody's membership.
-    pub team: [String; 3],
-    /// A service account with a credential.
-    pub account: [String; 2],
     /// An invite and its code.
     pub invite: [String; 2],
     /// A request for a larger quota.
     pub request: String,
     /// Something that is fresh for each call.
     pub fresh: String,
+    /// A role with a rule and a binding.
+    pub role: [String; 3],
+    /// A team with somebody in it, and the somebody's membership.
+    pub team: [String; 3],
+    /// A service account with a credential.
+    pub account: [String; 2],
 }
 
 const LIST: &str = "/v1/secrets/{region}/secrets";
@@ -502,6 +502,23 @@ fn calls_by_query() -> Vec<Call> {
 pub async fn target(world: &World, action: &str, by: &Person) -> Target {
     let mut target = key_and_secret(world, action).await;
     target.owner.clone_from(&world.owner.subject);
+    target.fresh = world.fresh_id("");
+    if action.starts_with("iam.invite.") {
+        let invite = json!({"email": "new@acme.example"});
+        let made = world.post(&world.owner, "/v1/invites").json(invite).expect(201).await.body;
+        target.invite =
+            ["identity", "inviteCode"].map(|field| made[field].as_str().unwrap().to_owned());
+    }
+    if action == "quotas.increase.create" {
+        // One waits for each quota at most.
+        world.sql("DELETE FROM quota_increase_requests");
+    }
+    if action.ends_with(".approve") || action.ends_with(".deny") {
+        world.sql("DELETE FROM quota_increase_requests");
+        let wanted = json!({"name": "kms.keys", "newMaxUsage": 900_000, "reason": "r"});
+        world.sql("UPDATE quotas SET most = NULL");
+        target.request = made(world, "/v1/quotas/increase-requests", wanted).await;
+    }
     if action == "iam.token.delete" {
         let made = world.post(by, "/v1/me/personal-access-tokens").json(json!({"name": "x"}));
         let made = made.expect(201).await;
@@ -527,23 +544,6 @@ pub async fn target(world: &World, action: &str, by: &Person) -> Target {
         let membership = members.find(|member| member["user"]["subject"] == *somebody).unwrap();
         let membership = membership["identity"].as_str().unwrap().to_owned();
         target.team = [team, somebody, membership];
-    }
-    target.fresh = world.fresh_id("");
-    if action.starts_with("iam.invite.") {
-        let invite = json!({"email": "new@acme.example"});
-        let made = world.post(&world.owner, "/v1/invites").json(invite).expect(201).await.body;
-        target.invite =
-            ["identity", "inviteCode"].map(|field| made[field].as_str().unwrap().to_owned());
-    }
-    if action == "quotas.increase.create" {
-        // One waits for each quota at most.
-        world.sql("DELETE FROM quota_increase_requests");
-    }
-    if action.ends_with(".approve") || action.ends_with(".deny") {
-        world.sql("DELETE FROM quota_increase_requests");
-        let wanted = json!({"name": "kms.keys", "newMaxUsage": 900_000, "reason": "r"});
-        world.sql("UPDATE quotas SET most = NULL");
-        target.request = made(world, "/v1/quotas/increase-requests", wanted).await;
     }
     if action.starts_with("iam.se") || action.starts_with("iam.a") {
         let name = format!("{} account", world.fresh_id(""));
@@ -615,6 +615,7 @@ async fn special(
 impl Call {
     pub fn url(&self, target: &Target) -> String {
         let url = self.url.replace("PATH", &target.path).replace("KEY", &target.key);
+        let url = url.replace("INVITE", &target.invite[0]).replace("REQUEST", &target.request);
         let [role, rule, binding] = &target.role;
         let url = url.replace("TOKEN", &target.token).replace("ROLE", role);
         let url = url.replace("RULE", rule).replace("BINDING", binding);
@@ -622,7 +623,6 @@ impl Call {
         let url = url.replace("TEAM", team).replace("SOMEBODY", somebody);
         let [account, credential] = &target.account;
         let url = url.replace("MEMBERSHIP", membership);
-        let url = url.replace("INVITE", &target.invite[0]).replace("REQUEST", &target.request);
         url.replace("ACCOUNT", account).replace("CREDENTIAL", credential)
     }
 
