@@ -8,16 +8,20 @@
 mod access_policy;
 mod audit;
 mod error_body;
+mod explain;
 mod federation;
 mod iam;
 mod identity;
+mod invite;
 mod kms;
 mod kms_data;
 mod me;
 mod organisation;
 mod path;
+mod platform;
 mod policy;
 mod project;
+mod quota;
 mod region;
 mod secret;
 mod secret_text;
@@ -29,6 +33,7 @@ mod unique_json;
 pub use access_policy::{AccessPolicy, Condition, Hours, Statement};
 pub use audit::{AuditContext, AuditEntry, AuditPage};
 pub use error_body::ErrorBody;
+pub use explain::{ExplainedGrant, ExplainedPolicy, ExplainedRule, Explanation};
 pub use federation::{
     CreateFederatedIdentityRequest, CreateIdentityProviderRequest, FederatedIdentity,
     IdentityProvider, UpdateFederatedIdentityRequest, UpdateIdentityProviderRequest,
@@ -39,6 +44,7 @@ pub use iam::{
     UpdateMemberRequest, UpdateTeamRequest,
 };
 pub use identity::{is_identity, slug_of};
+pub use invite::{AcceptInviteRequest, AcceptedInvite, CreateInviteRequest, CreatedInvite, Invite};
 pub use kms::{
     CreateKeyRequest, KmsKey, KmsKeyVersion, KmsSummary, KmsSummaryRegion, SetRotationRequest,
     WrappingKeyResponse,
@@ -52,12 +58,18 @@ pub use kms_data::{
 pub use me::{CreateTokenRequest, CreatedToken, EffectivePermission, Me, PersonalAccessToken};
 pub use organisation::{AppUser, Membership, Organisation};
 pub use path::{Directory, PATH_BYTES_MAX, PathError, SecretPath};
+pub use platform::{
+    CreateOrganisationRequest, CreatedOrganisation, DecideIncreaseRequest, Gates, GatesUpdate,
+    PlatformAuditEntry, PlatformAuditPage, PlatformOrganisation, PlatformQuotaIncrease,
+    PlatformRegion, UpdateOrganisationRequest, UpdateRegionRequest,
+};
 pub use policy::{
     AccessBinding, AccessBindings, CreateElevationRequest, CreatePolicyBindingRequest,
     CreatePolicyRequest, Elevation, IamPolicy, PolicyBinding, PolicyMember, PolicyMemberBinding,
     PolicySource, ReviewElevationRequest, UpdatePolicyBindingRequest, UpdatePolicyRequest,
 };
 pub use project::{CreateProjectRequest, ParentProject, Project, UpdateProjectRequest};
+pub use quota::{CreateIncreaseRequest, Quota, QuotaIncrease};
 pub use region::Region;
 pub use secret::{
     BrowseResponse, CreateSecretRequest, GenerateSecret, GetSecretValueRequest,

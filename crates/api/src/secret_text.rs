@@ -23,6 +23,11 @@ impl SecretText {
         Self(Zeroizing::new(text.to_owned()))
     }
 
+    /// The text as it came.
+    pub fn as_text(&self) -> &str {
+        &self.0
+    }
+
     /// Decodes the value, or `None` when the text is not base64. The caller zeroes the bytes.
     pub fn decode(&self) -> Option<Vec<u8>> {
         // Decoding into a buffer of the right size leaves no half-grown copies behind.

@@ -20,6 +20,21 @@ pub const ACCESS_KEY_PREFIX: &str = "tc_ak_";
 /// See [`ACCESS_KEY_PREFIX`].
 pub const ACCESS_SECRET_PREFIX: &str = "tc_sk_";
 
+/// What the token of an administrator of the platform begins with.
+pub const ADMINISTRATOR_PREFIX: &str = "tc_adm_";
+/// What the code of an invite begins with.
+pub const INVITE_PREFIX: &str = "tc_inv_";
+
+/// A fresh token of an administrator of the platform.
+pub fn mint_administrator() -> Result<Zeroizing<String>, Refused> {
+    mint(ADMINISTRATOR_PREFIX, PAT_BYTES)
+}
+
+/// A fresh code of an invite, with as many random bits as a token.
+pub fn mint_invite() -> Result<Zeroizing<String>, Refused> {
+    mint(INVITE_PREFIX, PAT_BYTES)
+}
+
 /// A fresh personal access token.
 pub fn mint_pat() -> Result<Zeroizing<String>, Refused> {
     mint(PAT_PREFIX, PAT_BYTES)
@@ -78,6 +93,18 @@ mod tests {
         assert!(key.starts_with("tc_ak_") && key.len() == 26);
         assert!(secret.starts_with("tc_sk_") && secret.len() == 46);
         assert_eq!(hash_access_key(&key, &secret), hash(&format!("{key}:{}", *secret)));
+    }
+
+    #[test]
+    fn administrators_and_invites_have_their_own_forms() {
+        for (prefix, minted) in
+            [(ADMINISTRATOR_PREFIX, mint_administrator()), (INVITE_PREFIX, mint_invite())]
+        {
+            let text = minted.unwrap();
+            let random = text.strip_prefix(prefix).unwrap();
+            assert_eq!(random.len(), 40);
+            assert!(random.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        }
     }
 
     #[test]

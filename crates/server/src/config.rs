@@ -56,6 +56,14 @@ pub const SETTINGS: &[(&str, &str)] = &[
         "limits.auth_failures_per_minute",
         "failed authentications per address and minute, 0 = no limit; default 120",
     ),
+    (
+        "quotas",
+        "what an organisation may have, unless an administrator sets another maximum; 0 = no bound",
+    ),
+    ("quotas.secrets_count", "secrets; default 1000000"),
+    ("quotas.secrets_versions", "versions that are not destroyed; default 10000000"),
+    ("quotas.kms_keys", "keys that are not deleted; default 10000"),
+    ("quotas.iam_service_accounts", "service accounts; default 1000"),
 ];
 
 /// What a server runs with.
@@ -73,6 +81,7 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     pub regions: Vec<RegionConfig>,
     pub limits: Limits,
+    pub quotas: Quotas,
 }
 
 /// Tokens of other issuers.
@@ -158,6 +167,27 @@ pub struct Limits {
     pub auth_failures_per_minute: u32,
 }
 
+/// What an organisation may have at most; 0 is no bound.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct Quotas {
+    pub secrets_count: u32,
+    pub secrets_versions: u32,
+    pub kms_keys: u32,
+    pub iam_service_accounts: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            secrets_count: 1_000_000,
+            secrets_versions: 10_000_000,
+            kms_keys: 10_000,
+            iam_service_accounts: 1000,
+        }
+    }
+}
+
 fn yes() -> bool {
     true
 }
@@ -186,6 +216,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             regions: Vec::new(),
             limits: Limits::default(),
+            quotas: Quotas::default(),
         }
     }
 }
@@ -298,13 +329,14 @@ mod tests {
             "listen = ['127.0.0.1:1', '[::1]:1']\ndata = '/var/lib/coffer'\n\
              trusted_proxies = ['10.0.0.0/8']\npublic_url = 'https://a.test/'\n\
              [[regions]]\nslug = 'nl-01'\n[[regions]]\nslug = 'de-01'\nkms = false\n\
-             [limits]\ndrain_seconds = 3\n",
+             [limits]\ndrain_seconds = 3\n[quotas]\nkms_keys = 0\n",
         )
         .unwrap();
         assert_eq!(config.listen.len(), 2);
         assert_eq!(config.public_url.as_deref(), Some("https://a.test"));
         assert!(config.regions.iter().map(|r| r.kms).eq([true, false]));
         assert_eq!((config.limits.drain_seconds, config.limits.header_seconds), (3, 10));
+        assert_eq!((config.quotas.kms_keys, config.quotas.iam_service_accounts), (0, 1000));
     }
 
     #[test]
@@ -319,6 +351,7 @@ mod tests {
             "public_url = 'coffer.example.com'\n[[regions]]\nslug = 'a'",
             "public_url = 'https://'\n[[regions]]\nslug = 'a'",
             "public_url = 'https://a/?b'\n[[regions]]\nslug = 'a'",
+            "[[regions]]\nslug = 'a'\n[quotas]\nkms_keys = -1",
         ] {
             assert!(Config::parse(text).is_err(), "{text}");
         }

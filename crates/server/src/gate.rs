@@ -8,7 +8,9 @@
 //! - **Work** that takes a while happens outside of the store's threads; the call is decided again behind it.
 //! - A refusal, a miss and a failure are recorded by the same lines. No record, no answer.
 
+mod administration;
 mod admit;
+mod guests;
 mod pages;
 mod record;
 
@@ -24,7 +26,9 @@ use crate::model::identity::Region;
 use crate::model::key::Key;
 use crate::store::Tx;
 
+pub use administration::{About, administer, oversee};
 use admit::{admit, renew, renew_within};
+pub use guests::{Guest, welcome};
 pub use pages::{Page, PageBounds, Pages, pages};
 use record::Record;
 
@@ -207,15 +211,7 @@ where
 
 /// Records a call that could not be authenticated, and hands the refusal on.
 pub async fn refuse(app: &App, arrival: &Arrival, refusal: Error) -> Error {
-    let record = Record {
-        action: Action::FailAuth,
-        caller: None,
-        organisation: String::new(),
-        project: String::new(),
-        subject: String::new(),
-        arrival: arrival.clone(),
-        clock: app.clock.clone(),
-    };
+    let record = Record::of_nobody(app, Action::FailAuth, arrival);
     match record.end::<()>(app, Err(refusal), Vec::new()).await {
         Err(error) => error,
         Ok(()) => Error::bug("a refusal ended well"),

@@ -71,6 +71,7 @@ pub async fn open(config: Config, missing: WhenMissing) -> anyhow::Result<Arc<Ap
     let app = App::new(store, Keyring::new(first, others), Clock::System, config);
     platform::root_keys::check(&app).await?;
     platform::configure_regions(&app, &app.config.regions).await?;
+    platform::configure_quotas(&app, &app.config.quotas).await?;
     Ok(app)
 }
 

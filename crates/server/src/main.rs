@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use coffer_server::app::App;
 use coffer_server::config::Config;
 use coffer_server::custody::WhenMissing;
-use coffer_server::platform::{self, Founding};
+use coffer_server::platform::{self, Founding, administrators};
 use coffer_server::{custody, dev, memory, open, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,6 +64,25 @@ enum Command {
         #[arg(long)]
         organisation: String,
     },
+    /// Make an administrator of the platform and print the token once; or list them, or revoke one. Stop the
+    /// server first.
+    AdminToken {
+        /// TOML file with the settings.
+        #[arg(long)]
+        config: PathBuf,
+        /// What or whom the new token is for.
+        #[arg(long, required_unless_present_any = ["list", "revoke"])]
+        name: Option<String>,
+        /// When it ends: a duration such as `90d`, or a time such as `2027-01-01T00:00:00Z`.
+        #[arg(long, conflicts_with_all = ["list", "revoke"])]
+        expires: Option<String>,
+        /// List the administrators, without their tokens.
+        #[arg(long, conflicts_with_all = ["name", "revoke"])]
+        list: bool,
+        /// Revoke the token of the administrator with this identity.
+        #[arg(long, conflicts_with = "name")]
+        revoke: Option<String>,
+    },
     /// Make the root keys that the settings name and that are not there yet, and print the fingerprint of each.
     /// Can be run while the server serves; run it as the server's user.
     RootKey {
@@ -78,9 +97,10 @@ impl Command {
     fn missing(&self) -> WhenMissing {
         match self {
             Self::Dev { .. } | Self::Bootstrap { .. } => WhenMissing::Make,
-            Self::Serve { .. } | Self::OwnerToken { .. } | Self::RootKey { .. } => {
-                WhenMissing::Refuse
-            }
+            Self::Serve { .. }
+            | Self::OwnerToken { .. }
+            | Self::AdminToken { .. }
+            | Self::RootKey { .. } => WhenMissing::Refuse,
         }
     }
 }
@@ -123,7 +143,7 @@ async fn run(command: Command) -> Result<()> {
             let founding = Founding { organisation, owner_email: owner };
             let founded = platform::found(&app, &founding).await?;
             app.store.close();
-            // Here and below are the two places that print a token: nobody will ever see it again.
+            // Here and below are the places that print a token: nobody will ever see it again.
             say(&format!(
                 "organisation {}\ntoken {}\n",
                 founded.organisation,
@@ -136,6 +156,12 @@ async fn run(command: Command) -> Result<()> {
             app.store.close();
             say(&format!("token {}\n", token.as_str()))?;
         }
+        Command::AdminToken { config, name, expires, list: _, revoke } => {
+            let app = open_locked(Config::load(&config)?, missing).await?;
+            let said = administer(&app, name, expires, revoke).await;
+            app.store.close();
+            say(&said?)?;
+        }
         Command::RootKey { config } => {
             for line in custody::complete_root_keys(&Config::load(&config)?)? {
                 say(&format!("{line}\n"))?;
@@ -143,6 +169,32 @@ async fn run(command: Command) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes or revokes an administrator, or lists them all: what there is to say of it.
+async fn administer(
+    app: &Arc<App>,
+    name: Option<String>,
+    expires: Option<String>,
+    revoke: Option<String>,
+) -> Result<String> {
+    if let Some(name) = name {
+        let (made, token) = administrators::create(app, &name, expires.as_deref()).await?;
+        return Ok(format!("administrator {}\ntoken {}\n", made.id, token.as_str()));
+    }
+    if let Some(id) = revoke {
+        administrators::delete(app, &id).await?;
+        return Ok(format!("administrator {id} is revoked\n"));
+    }
+    let time = |at: i64| jiff::Timestamp::from_microsecond(at).unwrap_or_default().to_string();
+    let mut said = String::new();
+    for one in administrators::list(app).await? {
+        let until = one.expires_at.map_or("never".to_owned(), time);
+        let used = one.last_used_at.map_or("never".to_owned(), time);
+        let made = time(one.created_at);
+        said += &format!("{} made {made} expires {until} used {used} {}\n", one.id, one.name);
+    }
+    Ok(said)
 }
 
 async fn open_locked(config: Config, missing: WhenMissing) -> Result<Arc<App>> {

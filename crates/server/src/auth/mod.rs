@@ -1,6 +1,7 @@
 //! Who is calling: credentials → [`Call`], or a refusal that tells nobody why.
 
 pub mod access_token;
+mod administrator;
 mod exchange;
 pub mod token_endpoint;
 
@@ -14,6 +15,8 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate;
 use crate::model::caller::{Arrival, Call, Claim, Shown};
+
+pub use administrator::authenticate_administrator;
 
 /// The longest token text that is looked at.
 const TOKEN_BYTES_MAX: usize = 2048;

@@ -52,7 +52,7 @@ pub(super) async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record)
             return Err(feature_off(Feature::Projects, rule.resource));
         }
         let (project, held) = enter_project(app, &scope, project, now).await?;
-        if rule.resource.is_in_projects() {
+        if rule.counts_policies() {
             (scope.caller, scope.granting) = (held, project.clone());
         }
         record.project.clone_from(&project);

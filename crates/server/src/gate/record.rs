@@ -51,6 +51,19 @@ impl Record {
         record
     }
 
+    /// A record of somebody of whom no organisation is known yet.
+    pub(super) fn of_nobody(app: &App, action: Action, arrival: &Arrival) -> Self {
+        Self {
+            action,
+            caller: None,
+            organisation: String::new(),
+            project: String::new(),
+            subject: String::new(),
+            arrival: arrival.clone(),
+            clock: app.clock.clone(),
+        }
+    }
+
     /// Names the caller, and the organisation whose log this goes into: never one it does not belong to.
     pub(super) fn is_by(&mut self, caller: &Caller) {
         let credential = &caller.credential;

@@ -48,7 +48,7 @@ pub async fn search(
     reply::of(Action::ListAudit, found, |found| show(found, page, limit))
 }
 
-fn read_query(params: &Params) -> Result<Query> {
+pub(super) fn read_query(params: &Params) -> Result<Query> {
     let page = params.number("page")?.unwrap_or(1);
     let limit = params.number("limit")?.unwrap_or(100);
     if !(1..=1_000_000).contains(&page) {
@@ -90,7 +90,7 @@ fn show(found: Found, page: i64, limit: i64) -> AuditPage {
         let (subject, account) = match &event.principal {
             Some(Principal::User { subject }) => (Some(subject.clone()), None),
             Some(Principal::ServiceAccount { id, .. }) => (None, Some(id.clone())),
-            Some(Principal::System { .. }) | None => (None, None),
+            Some(Principal::Administrator { .. } | Principal::System { .. }) | None => (None, None),
         };
         AuditEntry {
             created_at: wire::time(event.at),

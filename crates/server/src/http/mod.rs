@@ -1,21 +1,26 @@
 //! HTTP in, HTTP out. Decides nothing: it reads requests, calls one operation, writes the answer.
 
+mod administrator;
 mod audit;
 mod body;
 mod caller;
 mod client_address;
 mod elevations;
+mod explain;
 mod federation;
 mod health;
 mod iam;
+mod invites;
 mod kms;
 mod list;
 mod me;
 mod oidc;
 pub mod openapi;
+mod platform;
 mod policies;
 mod projects;
 mod query;
+mod quotas;
 mod regions;
 pub mod reply;
 mod secret_url;
@@ -81,6 +86,8 @@ routes! {
     POST   "/v1/secrets/{region}/secrets"                  => secrets::create;
     ANY    "/v1/secrets/{region}/secret"                   => secrets::at_path;
     ANY    "/v1/secrets/{region}/secret{*tail}"            => secrets::at_path;
+
+    GET    "/v1/secrets/{region}/explain"                  => explain::explain;
 
     GET    "/v1/kms/summary"                               => kms::summary;
     GET    "/v1/kms/{region}/keys"                         => kms::list;
@@ -173,8 +180,27 @@ routes! {
     GET    "/v1/federated-identities/{federation}"         => federation::read;
     PUT    "/v1/federated-identities/{federation}"         => federation::update;
     DELETE "/v1/federated-identities/{federation}"         => federation::delete;
+    GET    "/v1/invites"                                   => invites::list;
+    POST   "/v1/invites"                                   => invites::create;
+    POST   "/v1/invites/accept"                            => invites::accept;
+    DELETE "/v1/invites/{invite}"                          => invites::delete;
+
+    GET    "/v1/quotas"                                    => quotas::list;
+    POST   "/v1/quotas/increase-requests"                  => quotas::request_increase;
+    GET    "/v1/quotas/{quota}"                            => quotas::read;
 
     GET    "/v1/audit"                                     => audit::search;
+
+    GET    "/v1/platform/organisations"                    => platform::list_organisations;
+    POST   "/v1/platform/organisations"                    => platform::create_organisation;
+    GET    "/v1/platform/organisations/{organisation}"     => platform::read_organisation;
+    PATCH  "/v1/platform/organisations/{organisation}"     => platform::update_organisation;
+    GET    "/v1/platform/regions"                          => platform::list_regions;
+    PATCH  "/v1/platform/regions/{region}"                 => platform::update_region;
+    GET    "/v1/platform/quota-increase-requests"          => platform::list_increases;
+    POST   "/v1/platform/quota-increase-requests/{request}/approve" => platform::approve;
+    POST   "/v1/platform/quota-increase-requests/{request}/deny" => platform::deny;
+    GET    "/v1/platform/audit"                            => platform::search_audit;
 }
 
 /// The routes, ready to serve.

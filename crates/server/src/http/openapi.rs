@@ -8,8 +8,8 @@ use utoipa::OpenApi;
 
 use super::reply::{self, Reply};
 use super::{
-    audit, elevations, federation, health, iam, kms, me, oidc, policies, projects, regions,
-    secrets, service_accounts, teams,
+    audit, elevations, explain, federation, health, iam, invites, kms, me, oidc, platform,
+    policies, projects, quotas, regions, secrets, service_accounts, teams,
 };
 use crate::error::Outcome;
 
@@ -44,6 +44,7 @@ use crate::error::Outcome;
         secrets::put,
         secrets::destroy_version,
         secrets::reveal,
+        explain::explain,
         kms::summary,
         kms::list,
         kms::create,
@@ -131,7 +132,24 @@ use crate::error::Outcome;
         federation::read,
         federation::update,
         federation::delete,
+        invites::list,
+        invites::create,
+        invites::accept,
+        invites::delete,
+        quotas::list,
+        quotas::request_increase,
+        quotas::read,
         audit::search,
+        platform::list_organisations,
+        platform::create_organisation,
+        platform::read_organisation,
+        platform::update_organisation,
+        platform::list_regions,
+        platform::update_region,
+        platform::list_increases,
+        platform::approve,
+        platform::deny,
+        platform::search_audit,
     ),
     components(schemas(coffer_api::ErrorBody))
 )]
@@ -153,7 +171,9 @@ pub fn describe() -> Json {
         "token": {"type": "http", "scheme": "bearer", "description": "A personal access token (`tc_pat_…`), or an access token \
             of `/oidc/token`"},
         "accessKey": {"type": "http", "scheme": "basic", "description": "An access key of a service account \
-            (`tc_ak_…`) with its secret (`tc_sk_…`)"}
+            (`tc_ak_…`) with its secret (`tc_sk_…`)"},
+        "administrator": {"type": "http", "scheme": "bearer", "description": "The token of an administrator of the \
+            platform (`tc_adm_…`), good for `/v1/platform` alone"}
     });
     complete_schemas(&mut document["components"]["schemas"]);
     let Some(paths) = document["paths"].as_object_mut() else {
@@ -189,7 +209,7 @@ fn complete_schemas(schemas: &mut Json) {
 }
 
 /// Below these every call names an organisation.
-const ORGANISATIONS: [&str; 8] = [
+const ORGANISATIONS: [&str; 10] = [
     "/v1/secrets",
     "/v1/kms",
     "/v1/iam",
@@ -197,15 +217,20 @@ const ORGANISATIONS: [&str; 8] = [
     "/v1/memberships",
     "/v1/service-accounts",
     "/v1/federated-identit",
+    "/v1/invites",
+    "/v1/quotas",
     "/v1/audit",
 ];
+
+/// Whoever accepts an invite belongs to no organisation yet, and may be nobody known.
+const ACCEPT: &str = "/v1/invites/accept";
 
 fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
     let open = !path.starts_with("/v1/");
     if open {
         return;
     }
-    let names_organisation = ORGANISATIONS.iter().any(|at| path.starts_with(at));
+    let names_organisation = ORGANISATIONS.iter().any(|at| path.starts_with(at)) && path != ACCEPT;
     let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
     if let Some(parameters) = parameters.as_array_mut() {
         parameters.extend(shared_parameters(path, method, names_organisation));
@@ -222,7 +247,12 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
             responses.entry(status.to_string()).or_insert_with(|| refusal(status));
         }
     }
-    operation.insert("security".into(), json!([{"token": []}, {"accessKey": []}]));
+    let security = match path {
+        ACCEPT => json!([{}, {"token": []}]),
+        path if path.starts_with("/v1/platform") => json!([{"administrator": []}]),
+        _ => json!([{"token": []}, {"accessKey": []}]),
+    };
+    operation.insert("security".into(), security);
     let id = format!("{method}{}", path.replace(['/', '{', '}'], "_"));
     operation.insert("operationId".into(), Json::from(id));
 }
@@ -242,6 +272,10 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
         json!({"type": "string", "examples": ["nl-01"]}),
     );
     let reference = json!({"type": "string", "minLength": 1});
+    place("invite", "Identity of the invite", reference.clone());
+    place("quota", "Name of the quota, for example `secrets.count`", reference.clone());
+    place("organisation", "Identity or slug of the organisation", reference.clone());
+    place("request", "Identity of the request", reference.clone());
     place("key", "Identity or slug of the key", reference.clone());
     place("role", "Identity or slug of the role", reference.clone());
     place("project", "Identity or slug of the project", reference.clone());

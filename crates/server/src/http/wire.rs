@@ -76,7 +76,9 @@ pub fn me(user: Option<&User>, caller: &Caller) -> api::Me {
         },
         service_account_identity: match &caller.principal {
             Principal::ServiceAccount { id, .. } => Some(id.clone()),
-            Principal::User { .. } | Principal::System { .. } => None,
+            Principal::User { .. } | Principal::Administrator { .. } | Principal::System { .. } => {
+                None
+            }
         },
         credential_identity: caller.credential.id.clone(),
         scopes: caller.credential.scopes.words().to_vec(),

@@ -3,10 +3,12 @@
 pub mod elevations;
 pub mod federated_identities;
 pub mod identity_providers;
+pub mod invites;
 pub mod members;
 pub mod policies;
 pub mod policy_bindings;
 pub mod projects;
+pub mod quotas;
 pub mod roles;
 pub mod service_accounts;
 pub mod teams;
@@ -66,7 +68,9 @@ pub async fn read_me(app: &Arc<App>, call: &Call) -> Result<(Option<User>, Arc<C
     gate::read(app, call, ask, async move |tx, scope| {
         let user = match &scope.caller.principal {
             Principal::User { subject } => tx.find_user(subject).await?,
-            Principal::ServiceAccount { .. } | Principal::System { .. } => None,
+            Principal::ServiceAccount { .. }
+            | Principal::Administrator { .. }
+            | Principal::System { .. } => None,
         };
         Ok((user, scope.caller.clone()))
     })

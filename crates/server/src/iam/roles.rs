@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::error::{Error, Result, shorten};
 use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
-use crate::model::caller::Call;
+use crate::model::caller::{Call, Principal};
 use crate::model::decide::{Grant, HandOn, Target, allows};
 use crate::model::limits;
 use crate::model::policy::IamPolicy;
@@ -235,7 +235,7 @@ pub(super) fn check_held(scope: &Scope, rules: &[Rule], reach: HandOn) -> Result
     check_held_by(&scope.caller.grants, rules, reach)
 }
 
-fn check_held_by(grants: &[Grant], rules: &[Rule], reach: HandOn) -> Result<()> {
+pub(super) fn check_held_by(grants: &[Grant], rules: &[Rule], reach: HandOn) -> Result<()> {
     check_comparable(rules, grants)?;
     match rules.iter().all(|rule| rule.is_held(grants, reach)) {
         true => Ok(()),
@@ -250,15 +250,24 @@ pub(super) async fn check_roles_held(
     principal: (&str, &str),
     now: i64,
 ) -> Result<()> {
-    let mut rules = Vec::new();
+    let by = (&scope.caller.principal, &scope.caller.grants[..]);
+    check_roles_held_by(tx, by, principal, now).await
+}
+
+/// As [`check_roles_held`], for whoever is and holds this in the organisation.
+pub(super) async fn check_roles_held_by(
+    tx: &mut Tx,
+    (by, held): (&Principal, &[Grant]),
+    principal: (&str, &str),
+    now: i64,
+) -> Result<()> {
     for role in tx.list_roles_of(principal).await? {
-        rules.append(&mut rules_of(tx, &role).await?);
+        check_held_by(held, &rules_of(tx, &role).await?, HandOn::Below)?;
     }
-    check_held(scope, &rules, HandOn::Below)?;
     for policy in tx.list_policies_of(principal, now).await? {
-        let own = tx.list_policy_grants(&scope.caller.principal, &policy.project).await?;
-        let grants = own.into_iter().map(|own| own.grant);
-        let grants: Vec<_> = grants.chain(scope.caller.grants.iter().cloned()).collect();
+        let own = tx.list_policy_grants(by, &policy.project).await?;
+        let grants: Vec<_> =
+            own.into_iter().map(|own| own.grant).chain(held.iter().cloned()).collect();
         check_held_by(&grants, &policy_rules(tx, &policy).await?, policy.reach())?;
     }
     Ok(())

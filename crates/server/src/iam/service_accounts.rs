@@ -69,9 +69,6 @@ pub async fn create(
             object_version: 1,
         };
         check(&account)?;
-        if tx.list_service_accounts().await?.len() >= limits::ACCOUNTS_MAX {
-            return Err(too_many("service accounts", limits::ACCOUNTS_MAX));
-        }
         tx.insert_service_account(&account).await?;
         read_account(tx, scope).await
     })

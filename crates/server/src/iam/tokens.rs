@@ -139,8 +139,8 @@ async fn tell_elsewhere(
 fn own_subject(scope: &Scope) -> Result<&str> {
     match &scope.caller.principal {
         Principal::User { subject } => Ok(subject),
-        Principal::ServiceAccount { .. } | Principal::System { .. } => {
-            Err(Error::denied("only users have personal access tokens"))
-        }
+        Principal::ServiceAccount { .. }
+        | Principal::Administrator { .. }
+        | Principal::System { .. } => Err(Error::denied("only users have personal access tokens")),
     }
 }

@@ -100,6 +100,7 @@ pub async fn flush_last_use(app: &App) -> Result<()> {
                 match credential.split('-').next() {
                     Some("pat") => tx.touch_token(credential, *at).await?,
                     Some("fi") => tx.touch_federation(credential, *at).await?,
+                    Some("adm") => tx.touch_administrator(credential, *at).await?,
                     _ => tx.touch_credential(credential, *at).await?,
                 }
             }

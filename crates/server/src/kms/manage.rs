@@ -20,6 +20,7 @@ use crate::model::identity::Region;
 use crate::model::key::{Key, KeyFilter, KeyStatus, KeyType, Use};
 use crate::model::limits;
 use crate::model::precondition::Precondition;
+use crate::model::quota::Quota;
 use crate::store::{NewKey, Tx};
 
 /// A region and how many keys of the scope it has: active, disabled, pending deletion.
@@ -70,7 +71,7 @@ pub async fn create(
     let prepare = async move |scope: Scope| {
         let body = body?;
         let key = new_key(&body, &scope.subject, &scope.project, ahead.clock.now())?;
-        check_slug(&ahead, &scope, &key.slug).await?;
+        check_place(&ahead, &scope, &key.slug).await?;
         let fresh = match &body.import_key_material {
             Some(blob) => import(&ahead, &scope, &key, blob, &body.hash_function).await?,
             None => {
@@ -88,11 +89,13 @@ pub async fn create(
     .await
 }
 
-/// A slug that is taken is told before a key is made for it; the transaction tells it again if need be.
-async fn check_slug(app: &App, scope: &Scope, slug: &str) -> Result<()> {
+/// A slug that is taken and a quota that is used up are told before a key is made in vain; the transaction tells
+/// it again if need be.
+async fn check_place(app: &App, scope: &Scope, slug: &str) -> Result<()> {
     let wanted = slug.to_owned();
     let look = async move |tx: &mut Tx, scope: &Scope| {
-        tx.is_slug_taken(scope.region_id(), &scope.project, &wanted).await
+        let taken = tx.is_slug_taken(scope.region_id(), &scope.project, &wanted).await?;
+        tx.check_quota(Quota::Keys).await.map(|()| taken)
     };
     match gate::look_up(app, scope, look).await? {
         true => Err(Error::Conflict(format!("a key with the slug `{slug}` exists already"))),

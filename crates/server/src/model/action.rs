@@ -105,6 +105,8 @@ pub enum Resource {
     AuditLog,
     Region,
     Organisation,
+    /// Of the platform; no rule may name it.
+    Administrator,
     Caller,
     Role,
     Team,
@@ -150,6 +152,7 @@ impl Resource {
             Self::AuditLog => "audit_log",
             Self::Region => "region",
             Self::Organisation => "organisation",
+            Self::Administrator => "administrator",
             Self::Caller => "caller",
             Self::Role => "iam_role",
             Self::Team => "team",
@@ -194,6 +197,10 @@ pub enum Audience {
     Members,
     /// Members with one of the permissions.
     Holders(&'static [Permission]),
+    /// Members who may read every role: what they are told of a decision, they could have read themselves.
+    RoleReaders,
+    /// Administrators of the platform, and no organisation's caller.
+    Administrators,
 }
 
 /// How a missing grant is told: secrets say so, KMS hides the key (contract, section 13, D6).
@@ -211,6 +218,15 @@ pub struct Rule {
     pub features: &'static [Feature],
     pub refusal: Refusal,
     pub success: Outcome,
+}
+
+impl Rule {
+    /// Whether what a project's policies grant counts.
+    ///
+    /// SECURITY: reading every role is the organisation's, whatever it is needed for.
+    pub fn counts_policies(&self) -> bool {
+        self.resource.is_in_projects() && self.audience != Audience::RoleReaders
+    }
 }
 
 macro_rules! actions {
@@ -236,7 +252,7 @@ macro_rules! actions {
     };
 }
 
-use Audience::{Authenticated, Holders, Members};
+use Audience::{Administrators, Authenticated, Holders, Members, RoleReaders};
 use Permission::{
     Create, Decrypt, Delete, Encrypt, Export, GetSecretValue, Hmac, List, PutSecretValue, Read,
     Rotate, Sign, Update, Verify, VerifyHmac,
@@ -259,6 +275,7 @@ actions! {
     GetSecretValue  "secrets.getSecretValue"  Secret   Holders(&[GetSecretValue]),   SECRETS, Denied, Ok;
     DestroyVersion  "secrets.version.destroy" Secret   Holders(&[Delete]),           SECRETS, Denied, Done;
     DeleteSecret    "secrets.delete"          Secret   Holders(&[Delete]),           SECRETS, Denied, Done;
+    ExplainSecret   "secrets.explain"         Secret   RoleReaders,                  SECRETS, Denied, Ok;
 
     KmsSummary      "kms.summary"             KmsKey   Members,                      NONE, NotFound, Ok;
     ListKeys        "kms.list"                KmsKey   Holders(&[List]),             KMS, NotFound, Ok;
@@ -306,6 +323,15 @@ actions! {
     ListMembers     "iam.membership.list"     Membership Holders(&[List]),           NONE, Denied, Ok;
     UpdateMember    "iam.membership.update"   Membership Holders(&[Update]),         NONE, Denied, Ok;
     DeleteMember    "iam.membership.delete"   Membership Holders(&[Delete]),         NONE, Denied, Done;
+
+    ListInvites     "iam.invite.list"         Membership Holders(&[List]),           NONE, Denied, Ok;
+    CreateInvite    "iam.invite.create"       Membership Holders(&[Create]),         NONE, Denied, Created;
+    DeleteInvite    "iam.invite.delete"       Membership Holders(&[Delete]),         NONE, Denied, Done;
+    AcceptInvite    "iam.invite.accept"       Membership Authenticated,              NONE, Denied, Created;
+
+    ListQuotas      "quotas.list"             Organisation Members,                  NONE, Denied, Ok;
+    ReadQuota       "quotas.get"              Organisation Members,                  NONE, Denied, Ok;
+    RequestIncrease "quotas.increase.create" Organisation Holders(&[Update]), NONE, Denied, Created;
 
     ListAccounts    "iam.service-account.list"   ServiceAccount Holders(&[List]),    NONE, Denied, Ok;
     CreateAccount   "iam.service-account.create" ServiceAccount Holders(&[Create]),  NONE, Denied, Created;
@@ -368,6 +394,18 @@ actions! {
     Bootstrap       "platform.bootstrap"      Organisation Authenticated,            NONE, Denied, Created;
     RotateRootKey   "platform.root-key.rotate" Organisation Authenticated,           NONE, Denied, Ok;
     MintOwnerToken  "platform.owner-token"    Organisation Authenticated,            NONE, Denied, Created;
+    CreateAdministrator "platform.administrator.create" Administrator Administrators, NONE, Denied, Created;
+    DeleteAdministrator "platform.administrator.delete" Administrator Administrators, NONE, Denied, Done;
+    ListOrganisations "platform.organisation.list" Organisation Administrators,      NONE, Denied, Ok;
+    CreateOrganisation "platform.organisation.create" Organisation Administrators,   NONE, Denied, Created;
+    ReadOrganisation "platform.organisation.get" Organisation Administrators,        NONE, Denied, Ok;
+    UpdateOrganisation "platform.organisation.update" Organisation Administrators,   NONE, Denied, Ok;
+    ListRegionSwitches "platform.region.list" Region   Administrators,               NONE, Denied, Ok;
+    SwitchRegion    "platform.region.update"  Region   Administrators,               NONE, Denied, Ok;
+    ListIncreases   "platform.quota-increase-request.list" Organisation Administrators, NONE, Denied, Ok;
+    ApproveIncrease "platform.quota-increase-request.approve" Organisation Administrators, NONE, Denied, Ok;
+    DenyIncrease    "platform.quota-increase-request.deny" Organisation Administrators, NONE, Denied, Ok;
+    ListPlatformAudit "platform.audit.list"   AuditLog Administrators,               NONE, Denied, Ok;
 }
 
 impl Action {
@@ -426,6 +464,15 @@ impl Action {
                 | Self::ReadMe
                 | Self::ListMemberships
                 | Self::ListTokens
+                | Self::ExplainSecret
+                | Self::ListInvites
+                | Self::ListQuotas
+                | Self::ReadQuota
+                | Self::ListOrganisations
+                | Self::ReadOrganisation
+                | Self::ListRegionSwitches
+                | Self::ListIncreases
+                | Self::ListPlatformAudit
         )
     }
 }

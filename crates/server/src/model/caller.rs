@@ -16,9 +16,20 @@ use crate::error::{Error, Result};
 /// Whoever acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
-    User { subject: String },
-    ServiceAccount { id: String, slug: String },
-    System { reason: &'static str },
+    User {
+        subject: String,
+    },
+    ServiceAccount {
+        id: String,
+        slug: String,
+    },
+    /// Of the platform; it has no place in an organisation.
+    Administrator {
+        id: String,
+    },
+    System {
+        reason: &'static str,
+    },
 }
 
 impl Principal {
@@ -27,6 +38,7 @@ impl Principal {
         match self {
             Self::User { subject } => ("user", subject),
             Self::ServiceAccount { id, .. } => ("service_account", id),
+            Self::Administrator { id } => ("administrator", id),
             Self::System { reason } => ("system", reason),
         }
     }

@@ -62,11 +62,14 @@ impl Grant {
 /// The grant that allows `action` on `target`, if any. Actions without a permission need none.
 pub fn decide<'a>(grants: &'a [Grant], action: Action, target: Target<'_>) -> Option<&'a Grant> {
     let rule = action.rule();
-    let Audience::Holders(any_of) = rule.audience else {
-        return None;
+    let (resource, any_of, target) = match rule.audience {
+        Audience::Holders(any_of) => (rule.resource, any_of, target),
+        // `*` is a byte like any other here, which only a pattern that covers all can match.
+        Audience::RoleReaders => (Resource::Role, &[Permission::Read][..], Target::One("*")),
+        Audience::Authenticated | Audience::Members | Audience::Administrators => return None,
     };
     grants.iter().find(|grant| {
-        grant.scopes.allow(action) && any_of.iter().any(|p| grant.covers(rule.resource, *p, target))
+        grant.scopes.allow(action) && any_of.iter().any(|p| grant.covers(resource, *p, target))
     })
 }
 
@@ -74,7 +77,9 @@ pub fn decide<'a>(grants: &'a [Grant], action: Action, target: Target<'_>) -> Op
 pub fn allows(grants: &[Grant], action: Action, target: Target<'_>) -> bool {
     match action.rule().audience {
         Audience::Authenticated | Audience::Members => true,
-        Audience::Holders(_) => decide(grants, action, target).is_some(),
+        // SECURITY: no grant of an organisation reaches the platform.
+        Audience::Administrators => false,
+        Audience::Holders(_) | Audience::RoleReaders => decide(grants, action, target).is_some(),
     }
 }
 
@@ -137,6 +142,32 @@ mod tests {
             assert_eq!(allows(&grants, action, target), expected, "{action} {target:?}");
         }
         assert!(!allows(&[], Action::ListSecrets, Target::Some));
+    }
+
+    #[test]
+    fn no_grant_of_an_organisation_reaches_the_platform() {
+        let everything =
+            [grant(&["*"], &[], &["*"]), grant(&["organisation"], &["*"], &["update"])];
+        for action in Action::ALL {
+            if action.rule().audience == Audience::Administrators {
+                assert!(!allows(&everything, *action, Target::Some), "{action}");
+                assert!(!allows(&everything, *action, Target::One("o-1")), "{action}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_explanation_is_for_readers_of_every_role() {
+        let may = |patterns: &[&str]| {
+            allows(
+                &[grant(&["iam_role"], patterns, &["read"])],
+                Action::ExplainSecret,
+                Target::One("/a"),
+            )
+        };
+        assert!(may(&[]) && may(&["*"]) && may(&["x", "**"]));
+        assert!(!may(&["/a"]) && !may(&["/*"]) && !may(&["*a"]) && !may(&["a*", "b*"]));
+        assert!(!allows(&[grant(&["secret"], &[], &["*"])], Action::ExplainSecret, Target::Some));
     }
 
     #[test]

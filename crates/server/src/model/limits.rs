@@ -17,7 +17,6 @@ pub const NAME_CHARS_MAX: usize = 255;
 pub const TOKENS_MAX: usize = 100;
 pub const ROLES_MAX: usize = 1000;
 pub const TEAMS_MAX: usize = 1000;
-pub const ACCOUNTS_MAX: usize = 1000;
 pub const PROVIDERS_MAX: usize = 1000;
 pub const FEDERATED_IDENTITIES_MAX: usize = 1000;
 /// A form has a token in it, of 16 KiB at most, and little else.

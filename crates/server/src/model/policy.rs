@@ -62,6 +62,8 @@ pub struct PolicyBinding {
 /// What a policy grants to a caller, and when that counts.
 #[derive(Debug)]
 pub struct PolicyGrant {
+    /// Slug of the policy.
+    pub policy: String,
     pub grant: Grant,
     pub expires_at: Option<i64>,
     pub conditions: Option<Arc<AccessPolicy>>,

@@ -47,7 +47,7 @@ pub fn read_lifetime(text: &str) -> Result<i64> {
 }
 
 /// Such as `24h`, `7d` or `1h30m`, in microseconds; a day has 24 hours.
-fn read_duration(text: &str) -> Option<i64> {
+pub fn read_duration(text: &str) -> Option<i64> {
     let span: Span = Some(text).filter(|text| text.len() <= 32)?.parse().ok()?;
     let long = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
     i64::try_from(long.as_micros()).ok()

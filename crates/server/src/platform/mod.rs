@@ -1,5 +1,10 @@
-//! Operations of the platform: the first organisation of a store, and the regions of the configuration.
+//! Operations of the platform: the first organisation of a store, and what the configuration says.
 
+pub mod administrators;
+pub mod audit;
+pub mod organisations;
+pub mod quotas;
+pub mod regions;
 pub mod root_keys;
 
 use std::sync::Arc;
@@ -8,11 +13,12 @@ use coffer_crypto::token;
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::config::RegionConfig;
+use crate::config::{Quotas, RegionConfig};
 use crate::error::{Error, Result};
 use crate::gate::{self, Unattended};
 use crate::model::action::Action;
 use crate::model::identity::{MemberRole, User};
+use crate::model::quota::Quota;
 use crate::model::scopes::Scopes;
 use crate::store::{NewToken, Tx};
 
@@ -54,16 +60,7 @@ pub async fn found(app: &Arc<App>, founding: &Founding) -> Result<Founded> {
             ));
         }
         tx.insert_organisation((&made, &slug, &slug), now, || clock.fresh_id("")).await?;
-        let subject = clock.fresh_id("usr-")?;
-        let user = User {
-            subject: subject.clone(),
-            name: email.clone(),
-            email: email.clone(),
-            created_at: now,
-        };
-        tx.insert_user(&user).await?;
-        tx.insert_member(&clock.fresh_id("m-")?, &subject, MemberRole::Owner, now).await?;
-        insert_token(tx, &shared, subject, &hash).await.map(Some)
+        insert_owner(tx, &shared, (&email, &email), &hash).await.map(Some)
     })
     .await?;
     Ok(Founded { organisation: id, token })
@@ -95,6 +92,26 @@ fn by_operator(action: Action, organisation: &str) -> Unattended {
     }
 }
 
+/// Makes the owner of the organisation that the transaction is within, with a first token.
+async fn insert_owner(
+    tx: &mut Tx,
+    app: &App,
+    (name, email): (&str, &str),
+    hash: &token::TokenHash,
+) -> Result<User> {
+    let (clock, now) = (&app.clock, app.clock.now());
+    let user = User {
+        subject: clock.fresh_id("usr-")?,
+        name: name.to_owned(),
+        email: email.to_owned(),
+        created_at: now,
+    };
+    tx.insert_user(&user).await?;
+    tx.insert_member(&clock.fresh_id("m-")?, &user.subject, MemberRole::Owner, now).await?;
+    insert_token(tx, app, user.subject.clone(), hash).await?;
+    Ok(user)
+}
+
 async fn insert_token(
     tx: &mut Tx,
     app: &App,
@@ -112,7 +129,8 @@ async fn insert_token(
 }
 
 /// Brings the regions of the store up to those of the configuration. Regions that are no longer configured
-/// stay known, for what lives there, but their KMS is off.
+/// stay known, for what lives there, but their KMS is off. What an administrator has said of a region's KMS
+/// stands over the configuration.
 pub async fn configure_regions(app: &Arc<App>, regions: &[RegionConfig]) -> Result<()> {
     let (shared, regions) = (app.clone(), regions.to_vec());
     gate::keep_house(app, "", async move |tx| {
@@ -124,8 +142,26 @@ pub async fn configure_regions(app: &Arc<App>, regions: &[RegionConfig]) -> Resu
         }
         for known in tx.list_regions().await? {
             if !regions.iter().any(|region| region.slug == known.slug) {
-                tx.upsert_region((&known.id, &known.slug, &known.name), false, now).await?;
+                tx.retire_region(&known.slug, now).await?;
             }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Brings the maxima for organisations that have none of their own up to those of the configuration.
+pub async fn configure_quotas(app: &Arc<App>, quotas: &Quotas) -> Result<()> {
+    let quotas = quotas.clone();
+    gate::keep_house(app, "", async move |tx| {
+        for quota in Quota::ALL {
+            let most = match quota {
+                Quota::Secrets => quotas.secrets_count,
+                Quota::Versions => quotas.secrets_versions,
+                Quota::Keys => quotas.kms_keys,
+                Quota::ServiceAccounts => quotas.iam_service_accounts,
+            };
+            tx.set_quota_default(quota, most.into()).await?;
         }
         Ok(())
     })

@@ -1,6 +1,7 @@
 //! Operations on secrets. Each is one function that passes the gate once.
 
 pub mod browse;
+pub mod explain;
 pub mod manage;
 pub mod policy;
 pub mod value;

@@ -17,6 +17,7 @@ impl Tx {
         let (kind, principal) = match &event.principal {
             Some(Principal::User { subject }) => ("user", subject.as_str()),
             Some(Principal::ServiceAccount { id, .. }) => ("service_account", id.as_str()),
+            Some(Principal::Administrator { id }) => ("administrator", id.as_str()),
             Some(Principal::System { reason }) => ("system", *reason),
             None => ("", ""),
         };
@@ -103,6 +104,7 @@ fn read_event(row: &Columns<'_>, organisation: &str) -> Result<Event> {
         "" => None,
         "user" => Some(Principal::User { subject: principal }),
         "service_account" => Some(Principal::ServiceAccount { id: principal, slug: String::new() }),
+        "administrator" => Some(Principal::Administrator { id: principal }),
         "system" => Some(Principal::System { reason: "system" }),
         other => return Err(Error::corrupt(format!("unknown principal kind `{other}`"))),
     };

@@ -15,7 +15,8 @@ impl Tx {
         Ok(self.row(sql::COUNT_ORGANISATIONS, &[], |row| row.int()).await?.unwrap_or_default())
     }
 
-    /// Makes an organisation with both gates and project support on, and its system roles; goes on within it.
+    /// Makes an organisation with both gates and project support on, its system roles and counters; goes on
+    /// within it.
     /// `fresh_id` makes identities. A conflict when the slug is taken.
     #[expect(clippy::disallowed_methods, reason = "its roles belong to the organisation made here")]
     pub async fn insert_organisation(
@@ -37,7 +38,7 @@ impl Tx {
             self.insert_role(&NewRole { system: true, ..NewRole::named(&role, &slug, name) }, now)
                 .await?;
         }
-        Ok(())
+        self.insert_quotas(now).await
     }
 
     pub async fn set_gates(
@@ -176,7 +177,7 @@ impl Tx {
     }
 }
 
-fn read_organisation(row: &Columns<'_>) -> Result<Organisation> {
+pub(super) fn read_organisation(row: &Columns<'_>) -> Result<Organisation> {
     Ok(Organisation {
         id: row.text()?,
         slug: row.text()?,

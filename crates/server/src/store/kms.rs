@@ -6,6 +6,7 @@ use super::tx::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::key::{Key, KeyFilter, KeyStatus, KeyType, KeyVersion, Wrapped};
+use crate::model::quota::Quota;
 use Value::{Bytes, Int, Text};
 
 /// A key to insert; the rest of its columns follow from being new.
@@ -57,6 +58,7 @@ impl Tx {
                 key.slug
             )));
         }
+        self.use_quota(Quota::Keys, 1).await?;
         self.insert_key_version(&key.id, 1, new.material, key.created_at).await
     }
 
@@ -208,6 +210,7 @@ impl Tx {
             return Ok(false);
         }
         self.execute(sql::ERASE_MATERIAL, &[Text(&organisation), Text(key)]).await?;
+        self.use_quota(Quota::Keys, -1).await?;
         self.erased_for_ever();
         Ok(true)
     }

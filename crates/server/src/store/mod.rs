@@ -3,13 +3,16 @@
 //! The embedded store has one writing thread, which takes all that waits, runs each operation in a
 //! savepoint of its own and commits once for all (group commit), and one reading thread per core.
 
+mod administrators;
 mod audit;
 mod elevations;
 mod federation;
 mod identity;
+mod invites;
 mod kms;
 mod policies;
 mod projects;
+mod quotas;
 mod roles;
 mod root_keys;
 mod secrets;
@@ -35,6 +38,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
+pub use administrators::RegionSwitch;
 pub use kms::{DueKey, NewKey};
 pub use policies::NewPolicyBinding;
 pub use roles::{NewBinding, NewRole};
@@ -61,6 +65,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0003_iam.sql"),
     include_str!("../../migrations/0004_projects.sql"),
     include_str!("../../migrations/0005_federation.sql"),
+    include_str!("../../migrations/0006_platform.sql"),
 ];
 
 /// The embedded store. Clones share it; it closes when [`Store::close`] is called.

@@ -256,6 +256,7 @@ fn read_grants(row: &Columns<'_>) -> Result<Vec<PolicyGrant>> {
     };
     let name = format!("policy {slug}");
     let of_policy = |grant| PolicyGrant {
+        policy: slug.clone(),
         grant: Grant { role: name.clone(), hand_on, ..grant },
         expires_at,
         conditions: conditions.clone(),

@@ -8,6 +8,7 @@ use super::tx::{Columns, from_json, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::key::Wrapped;
+use crate::model::quota::Quota;
 use crate::model::secret::{Address, Format, Sealed, Secret, Version};
 use Value::{Bytes, Int, Text};
 
@@ -63,7 +64,7 @@ impl Tx {
             Int(now),
         ];
         match self.execute(sql::INSERT_SECRET, &values).await? {
-            1 => Ok(()),
+            1 => self.use_quota(Quota::Secrets, 1).await,
             _ => Err(Error::Conflict(format!("a secret at `{}` exists already", at.path))),
         }
     }
@@ -87,7 +88,8 @@ impl Tx {
             Bytes(&sealed.value),
             Int(now),
         ];
-        self.change_one(sql::INSERT_SECRET_VERSION, &values).await
+        self.change_one(sql::INSERT_SECRET_VERSION, &values).await?;
+        self.use_quota(Quota::Versions, 1).await
     }
 
     pub async fn find_secret(&mut self, at: &Address) -> Result<Option<Secret>> {
@@ -215,6 +217,7 @@ impl Tx {
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(secret), Int(version), Int(now)];
         self.change_one(sql::DESTROY_VERSION, &values).await?;
+        self.use_quota(Quota::Versions, -1).await?;
         self.change_one(sql::SET_CURRENT_VERSION, &[Text(&organisation), Text(secret), Int(now)])
             .await
     }
@@ -222,8 +225,12 @@ impl Tx {
     /// Deletes a secret with all its versions.
     pub async fn delete_secret(&mut self, secret: &str) -> Result<()> {
         let organisation = self.organisation();
-        self.execute(sql::DELETE_VERSIONS, &[Text(&organisation), Text(secret)]).await?;
-        self.change_one(sql::DELETE_SECRET, &[Text(&organisation), Text(secret)]).await
+        let values = [Text(&organisation), Text(secret)];
+        let active = self.row(sql::COUNT_VERSIONS, &values, |row| row.int()).await?;
+        self.execute(sql::DELETE_VERSIONS, &values).await?;
+        self.change_one(sql::DELETE_SECRET, &values).await?;
+        self.use_quota(Quota::Versions, -active.unwrap_or_default()).await?;
+        self.use_quota(Quota::Secrets, -1).await
     }
 
     /// Remembers a reveal. Nothing happens when the secret is gone by now.

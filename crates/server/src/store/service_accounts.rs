@@ -6,6 +6,7 @@ use super::identity::read_maker;
 use super::tx::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
+use crate::model::quota::Quota;
 use crate::model::scopes::Scopes;
 use crate::model::service_account::{AccessCredential, ServiceAccount};
 use Value::{Bytes, Int, Text};
@@ -38,7 +39,7 @@ impl Tx {
             Int(account.created_at),
         ];
         match self.execute(sql::INSERT_ACCOUNT, &values).await? {
-            1 => Ok(()),
+            1 => self.use_quota(Quota::ServiceAccounts, 1).await,
             _ => Err(Error::Conflict(format!(
                 "a service account with the slug `{}` exists already",
                 account.slug
@@ -80,6 +81,7 @@ impl Tx {
 
     /// Deletes a service account with its bindings, credentials and federated identities.
     pub async fn delete_service_account(&mut self, account: &str) -> Result<()> {
+        self.use_quota(Quota::ServiceAccounts, -1).await?;
         self.delete_bindings(("service_account", account)).await?;
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(account)];

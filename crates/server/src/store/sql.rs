@@ -181,11 +181,23 @@ statements! {
         updated_at = $5, object_version = object_version + 1 WHERE organisation_id = $1";
     FIND_ORGANISATION = concat!("SELECT ", organisation_columns!(), " FROM organisations o
         WHERE o.organisation_id = $1 OR o.slug = $1 ORDER BY o.organisation_id = $1 DESC LIMIT 1");
+    LIST_ORGANISATIONS = concat!("SELECT ", organisation_columns!(), " FROM organisations o
+        ORDER BY o.organisation_id");
     COUNT_ORGANISATIONS = "SELECT COUNT(*) FROM organisations";
-    UPSERT_REGION = "INSERT INTO regions (region_id, slug, name, description, kms, created_at, updated_at,
-        object_version) VALUES ($1, $2, $3, '', $4, $5, $5, 1)
-        ON CONFLICT (slug) DO UPDATE SET name = $3, kms = $4, updated_at = $5,
-        object_version = regions.object_version + 1 WHERE regions.name <> $3 OR regions.kms <> $4";
+    /// Administrators have the last word on KMS.
+    UPSERT_REGION = "INSERT INTO regions (region_id, slug, name, description, kms, kms_configured, configured,
+        created_at, updated_at, object_version) VALUES ($1, $2, $3, '', $4, $4, 1, $5, $5, 1)
+        ON CONFLICT (slug) DO UPDATE SET name = $3, kms = COALESCE(regions.kms_switch, $4),
+        kms_configured = $4, configured = 1, updated_at = $5,
+        object_version = regions.object_version + 1
+        WHERE regions.name <> $3 OR regions.kms_configured <> $4 OR regions.configured <> 1
+        OR regions.kms <> COALESCE(regions.kms_switch, $4)";
+    RETIRE_REGION = "UPDATE regions SET kms = 0, configured = 0, updated_at = $2,
+        object_version = object_version + 1 WHERE slug = $1 AND configured <> 0";
+    SWITCH_REGION = "UPDATE regions SET kms_switch = $2, kms = COALESCE($2, kms_configured), updated_at = $3,
+        object_version = object_version + 1 WHERE region_id = $1 AND configured = 1";
+    LIST_REGION_SWITCHES = "SELECT region_id, configured, kms_configured, kms_switch FROM regions
+        ORDER BY slug";
     LIST_REGIONS = "SELECT region_id, slug, name, description, kms, created_at, updated_at, object_version
         FROM regions ORDER BY slug";
     // People.
@@ -389,6 +401,53 @@ statements! {
         updated_at = $6 WHERE organisation_id = $1 AND elevation_id = $2 AND status = $7";
     DELETE_ELEVATIONS = "DELETE FROM access_elevations
         WHERE organisation_id = $1 AND (policy_id = $2 OR project_id = $2)";
+    // Administrators of the platform.
+    INSERT_ADMINISTRATOR = "INSERT INTO administrators (token_hash, administrator_id, name, created_at,
+        expires_at) VALUES ($1, $2, $3, $4, $5)";
+    FIND_ADMINISTRATOR = "SELECT administrator_id, name, created_at, expires_at, last_used_at
+        FROM administrators WHERE token_hash = $1";
+    LIST_ADMINISTRATORS = "SELECT administrator_id, name, created_at, expires_at, last_used_at
+        FROM administrators ORDER BY administrator_id";
+    DELETE_ADMINISTRATOR = "DELETE FROM administrators WHERE administrator_id = $1";
+    TOUCH_ADMINISTRATOR = "UPDATE administrators SET last_used_at = $2
+        WHERE administrator_id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
+
+    // Quotas.
+    INSERT_QUOTA = "INSERT INTO quotas (organisation_id, name, used, created_at) VALUES ($1, $2, 0, $3)";
+    SET_QUOTA_DEFAULT = "INSERT INTO quota_defaults (name, most) VALUES ($1, $2)
+        ON CONFLICT (name) DO UPDATE SET most = $2";
+    /// Counts what is made or (below zero) deleted: how much there is then, and how much there may be. What was
+    /// never counted can be deleted all the same.
+    USE_QUOTA = "UPDATE quotas SET used = CASE WHEN used + $3 < 0 THEN 0 ELSE used + $3 END
+        WHERE organisation_id = $1 AND name = $2 RETURNING used, COALESCE(most, (SELECT d.most FROM quota_defaults d WHERE d.name = $2), 0)";
+    LIST_QUOTAS = "SELECT q.name, q.used, COALESCE(q.most, d.most, 0), q.created_at FROM quotas q
+        LEFT JOIN quota_defaults d ON d.name = q.name WHERE q.organisation_id = $1 ORDER BY q.name";
+    SET_QUOTA = "UPDATE quotas SET most = $3 WHERE organisation_id = $1 AND name = $2";
+    INSERT_INCREASE = "INSERT INTO quota_increase_requests (organisation_id, request_id, name, new_most,
+        reason, decision, decision_reason, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, 'pending', '', $6, $6)";
+    LIST_INCREASES = "SELECT organisation_id, request_id, name, new_most, reason, decision, decision_reason,
+        created_at, updated_at FROM quota_increase_requests WHERE organisation_id = $1
+        ORDER BY request_id DESC LIMIT 100";
+    /// Of every organisation, with a decision ($1) or with any, the newest first.
+    LIST_ALL_INCREASES = "SELECT organisation_id, request_id, name, new_most, reason, decision,
+        decision_reason, created_at, updated_at FROM quota_increase_requests
+        WHERE $1 = '' OR decision = $1 ORDER BY request_id DESC LIMIT 1000";
+    FIND_INCREASE = "SELECT organisation_id, request_id, name, new_most, reason, decision, decision_reason,
+        created_at, updated_at FROM quota_increase_requests WHERE request_id = $1";
+    DECIDE_INCREASE = "UPDATE quota_increase_requests SET decision = $3, decision_reason = $4,
+        updated_at = $5 WHERE organisation_id = $1 AND request_id = $2 AND decision = 'pending'";
+
+    // Invites.
+    INSERT_INVITE = "INSERT INTO invites (organisation_id, invite_id, code_hash, email, role, inviter_kind,
+        inviter_id, team_id, role_id, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    FIND_INVITE = "SELECT organisation_id, invite_id, email, role, inviter_kind, inviter_id, team_id, role_id,
+        created_at, expires_at FROM invites WHERE code_hash = $1";
+    LIST_INVITES = "SELECT organisation_id, invite_id, email, role, inviter_kind, inviter_id, team_id, role_id,
+        created_at, expires_at FROM invites WHERE organisation_id = $1 ORDER BY invite_id";
+    DELETE_INVITE = "DELETE FROM invites WHERE organisation_id = $1 AND invite_id = $2";
+    DELETE_EXPIRED_INVITES = "DELETE FROM invites WHERE organisation_id = $1 AND expires_at <= $2";
 
     // Tokens.
     INSERT_TOKEN = "INSERT INTO personal_access_tokens (token_hash, token_id, subject, name, scopes,
@@ -636,6 +695,8 @@ statements! {
         FROM secret_versions v WHERE v.organisation_id = $1 AND v.secret_id = $2
         AND v.destroyed_at IS NULL), updated_at = $3, object_version = object_version + 1
         WHERE organisation_id = $1 AND secret_id = $2";
+    COUNT_VERSIONS = "SELECT COUNT(*) FROM secret_versions WHERE organisation_id = $1 AND secret_id = $2
+        AND destroyed_at IS NULL";
     DELETE_VERSIONS = "DELETE FROM secret_versions WHERE organisation_id = $1 AND secret_id = $2";
     DELETE_SECRET = "DELETE FROM secrets WHERE organisation_id = $1 AND secret_id = $2";
     TOUCH_SECRET = "UPDATE secrets SET last_accessed_at = $3

@@ -416,3 +416,54 @@ async fn a_token_is_told_wherever_it_is_good() {
         assert!(found.as_array().unwrap().iter().all(|e| e["resourceIdentity"] == made));
     }
 }
+
+#[tokio::test]
+async fn invites_quotas_and_explanations_leave_their_actions() {
+    let world = World::new().await;
+    let explain = "/v1/secrets/nl-01/explain?permission=read&path=/app/a";
+    let invite = json!({"email": "new@acme.example"});
+    let more = json!({"name": "kms.keys", "newMaxUsage": 20_000});
+    for (method, url, body, action, kind, resource) in [
+        ("GET", explain, json!(null), "secrets.explain", "secret", "/app/a"),
+        ("GET", "/v1/quotas", json!(null), "quotas.list", "organisation", ""),
+        ("GET", "/v1/quotas/kms.keys", json!(null), "quotas.get", "organisation", "kms.keys"),
+        (
+            "POST",
+            "/v1/quotas/increase-requests",
+            more,
+            "quotas.increase.create",
+            "organisation",
+            &*world.acme.id,
+        ),
+        ("GET", "/v1/invites", json!(null), "iam.invite.list", "membership", ""),
+        ("POST", "/v1/invites", invite, "iam.invite.create", "membership", "inv-"),
+    ] {
+        let call = world.ask(method, &world.owner, url);
+        let answer = if body.is_null() { call } else { call.json(body) }.send().await;
+        assert!(answer.status < 300, "{method} {url}: {}", answer.text);
+        let newest = world.audit("").await.remove(0);
+        assert_eq!((&newest["action"], &newest["resourceType"]), (&json!(action), &json!(kind)));
+        let about = newest["resourceIdentity"].as_str().unwrap_or_default();
+        assert!(about == resource || (resource == "inv-" && about.starts_with("inv-")), "{about}");
+    }
+    for (call, status, action) in [
+        (world.get(&world.nobody, explain), 403, "secrets.explain"),
+        (world.get(&world.nobody, "/v1/invites"), 403, "iam.invite.list"),
+        (world.delete(&world.owner, "/v1/invites/none"), 404, "iam.invite.delete"),
+        (world.get(&world.owner, "/v1/quotas/none"), 404, "quotas.get"),
+        (
+            world.post(&world.owner, "/v1/quotas/increase-requests").json(json!({})),
+            400,
+            "quotas.increase.create",
+        ),
+    ] {
+        let before = count(&world);
+        call.expect(status).await;
+        assert_eq!(count(&world), before + 1, "{action}: one record");
+        let newest = world.audit("").await.remove(0);
+        assert_eq!(
+            (&newest["action"], &newest["context"]["status"]),
+            (&json!(action), &json!(status))
+        );
+    }
+}

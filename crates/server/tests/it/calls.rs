@@ -26,6 +26,12 @@ pub struct Target {
     pub token: String,
     /// Subject of the owner.
     pub owner: String,
+    /// An invite and its code.
+    pub invite: [String; 2],
+    /// A request for a larger quota.
+    pub request: String,
+    /// Something that is fresh for each call.
+    pub fresh: String,
     /// A role with a rule and a binding.
     pub role: [String; 3],
     /// A team with somebody in it, and the somebody's membership.
@@ -106,6 +112,13 @@ pub fn calls() -> Vec<Call> {
             none,
         ),
         call("secrets.delete", "DELETE", TAIL, secret, none),
+        call(
+            "secrets.explain",
+            "GET",
+            ("GET", "/v1/secrets/{region}/explain"),
+            "/v1/secrets/nl-01/explain?permission=read&path=PATH",
+            none,
+        ),
         call("kms.summary", "GET", ("GET", "/v1/kms/summary"), "/v1/kms/summary", none),
         call("kms.list", "GET", ("GET", KEYS), "/v1/kms/nl-01/keys", none),
         call("kms.create", "POST", ("POST", KEYS), "/v1/kms/nl-01/keys", key),
@@ -317,6 +330,30 @@ pub fn calls() -> Vec<Call> {
             "/v1/memberships/MEMBERSHIP",
             none,
         ),
+        call("iam.invite.list", "GET", ("GET", "/v1/invites"), "/v1/invites", none),
+        call(
+            "iam.invite.create",
+            "POST",
+            ("POST", "/v1/invites"),
+            "/v1/invites",
+            |_| json!({"email": "new@acme.example"}),
+        ),
+        call(
+            "iam.invite.delete",
+            "DELETE",
+            ("DELETE", "/v1/invites/{invite}"),
+            "/v1/invites/INVITE",
+            none,
+        ),
+        call("quotas.list", "GET", ("GET", "/v1/quotas"), "/v1/quotas", none),
+        call("quotas.get", "GET", ("GET", "/v1/quotas/{quota}"), "/v1/quotas/secrets.count", none),
+        call(
+            "quotas.increase.create",
+            "POST",
+            ("POST", "/v1/quotas/increase-requests"),
+            "/v1/quotas/increase-requests",
+            |_| json!({"name": "secrets.count", "newMaxUsage": 2_000_000, "reason": "r"}),
+        ),
         call("iam.service-account.list", "GET", ("GET", ACCOUNTS), ACCOUNTS, none),
         call(
             "iam.service-account.create",
@@ -447,6 +484,69 @@ pub fn calls() -> Vec<Call> {
     all
 }
 
+/// What a guest may call who has a code; whoever accepts it is a member from then on.
+fn guest_calls() -> Vec<Call> {
+    vec![Call {
+        action: "iam.invite.accept",
+        method: "POST",
+        route: ("POST", "/v1/invites/accept"),
+        url: "/v1/invites/accept",
+        body: |target| json!({"inviteCode": target.invite[1]}),
+    }]
+}
+
+/// What administrators of the platform may call, and nobody else.
+pub fn platform_calls() -> Vec<Call> {
+    let call = |action, method, url: &'static str, body| {
+        let route = match url.contains("REQUEST") || url.contains("/acme") || url.contains("nl-01")
+        {
+            true => match url.rsplit('/').next().unwrap() {
+                "approve" => "/v1/platform/quota-increase-requests/{request}/approve",
+                "deny" => "/v1/platform/quota-increase-requests/{request}/deny",
+                "acme" => "/v1/platform/organisations/{organisation}",
+                _ => "/v1/platform/regions/{region}",
+            },
+            false => url,
+        };
+        Call { action, method, route: (method, route), url, body }
+    };
+    const ORGANISATIONS: &str = "/v1/platform/organisations";
+    const ACME: &str = "/v1/platform/organisations/acme";
+    const REQUESTS: &str = "/v1/platform/quota-increase-requests";
+    vec![
+        call("platform.organisation.list", "GET", ORGANISATIONS, none),
+        call(
+            "platform.organisation.create",
+            "POST",
+            ORGANISATIONS,
+            |target| json!({"name": format!("n{}", target.fresh), "ownerEmail": "o@example.invalid"}),
+        ),
+        call("platform.organisation.get", "GET", ACME, none),
+        call("platform.organisation.update", "PATCH", ACME, |_| json!({"gates": {"kms": true}})),
+        call("platform.region.list", "GET", "/v1/platform/regions", none),
+        call(
+            "platform.region.update",
+            "PATCH",
+            "/v1/platform/regions/nl-01",
+            |_| json!({"kms": true}),
+        ),
+        call("platform.quota-increase-request.list", "GET", REQUESTS, none),
+        call(
+            "platform.quota-increase-request.approve",
+            "POST",
+            "/v1/platform/quota-increase-requests/REQUEST/approve",
+            |_| json!({"reason": "r"}),
+        ),
+        call(
+            "platform.quota-increase-request.deny",
+            "POST",
+            "/v1/platform/quota-increase-requests/REQUEST/deny",
+            none,
+        ),
+        call("platform.audit.list", "GET", "/v1/platform/audit", none),
+    ]
+}
+
 /// The other form of the calls on a secret: its path in the query (contract, section 14, 2).
 fn calls_by_query() -> Vec<Call> {
     let form = |url: &str| match url.split_once("PATH").unwrap() {
@@ -470,6 +570,23 @@ fn calls_by_query() -> Vec<Call> {
 pub async fn target(world: &World, action: &str, by: &Person) -> Target {
     let mut target = key_and_secret(world, action).await;
     target.owner.clone_from(&world.owner.subject);
+    target.fresh = world.fresh_id("");
+    if action.starts_with("iam.invite.") {
+        let invite = json!({"email": "new@acme.example"});
+        let made = world.post(&world.owner, "/v1/invites").json(invite).expect(201).await.body;
+        target.invite =
+            ["identity", "inviteCode"].map(|field| made[field].as_str().unwrap().to_owned());
+    }
+    if action == "quotas.increase.create" {
+        // One waits for each quota at most.
+        world.sql("DELETE FROM quota_increase_requests");
+    }
+    if action.ends_with(".approve") || action.ends_with(".deny") {
+        world.sql("DELETE FROM quota_increase_requests");
+        let wanted = json!({"name": "kms.keys", "newMaxUsage": 900_000, "reason": "r"});
+        world.sql("UPDATE quotas SET most = NULL");
+        target.request = made(world, "/v1/quotas/increase-requests", wanted).await;
+    }
     target.inside = project_calls::target(world, action, by).await;
     if action == "iam.token.delete" {
         let made = world.post(by, "/v1/me/personal-access-tokens").json(json!({"name": "x"}));
@@ -485,7 +602,7 @@ pub async fn target(world: &World, action: &str, by: &Person) -> Target {
         let binding = made(world, &format!("{url}/bindings"), binding).await;
         target.role = [role, rule, binding];
     }
-    if action.starts_with("iam.team") || action.starts_with("iam.m") {
+    if action.starts_with("iam.team") || action.starts_with("iam.me") {
         let somebody = world.person().await.subject;
         let name = format!("{} team", world.fresh_id(""));
         let team = made(world, "/v1/teams", json!({"name": name})).await;
@@ -579,6 +696,7 @@ async fn special(
 impl Call {
     pub fn url(&self, target: &Target) -> String {
         let url = self.url.replace("PATH", &target.path).replace("KEY", &target.key);
+        let url = url.replace("INVITE", &target.invite[0]).replace("REQUEST", &target.request);
         let [role, rule, binding] = &target.role;
         let url = url.replace("TOKEN", &target.token).replace("ROLE", role);
         let url = url.replace("RULE", rule).replace("BINDING", binding);
@@ -623,5 +741,8 @@ pub fn all_calls() -> Vec<Call> {
     let mut all = open_calls();
     all.extend(calls());
     all.extend(calls_by_query());
+    all.extend(platform_calls());
+    // Last, because it makes members of strangers.
+    all.extend(guest_calls());
     all
 }

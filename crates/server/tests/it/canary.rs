@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value as Json, json};
 
 use crate::key_import::Customer;
-use crate::world::{Answer, Asking, World, base64};
+use crate::world::{Answer, Asking, Person, World, base64};
 
 const CANARY: &str = "canary:7f3a9c:do-not-leak:4711";
 /// A text that may be seen, to show that the search finds what is there.
@@ -170,7 +170,7 @@ async fn use_keys(world: &World) -> Vec<Answer> {
 }
 
 /// Every endpoint that takes a body: method, URL, fields whose value a mistake may fill with the canary.
-const ENDPOINTS: [(&str, &str, &[&str]); 22] = [
+const ENDPOINTS: [(&str, &str, &[&str]); 25] = [
     (
         "POST",
         SECRETS,
@@ -226,6 +226,9 @@ const ENDPOINTS: [(&str, &str, &[&str]); 22] = [
     ("POST", "/v1/secrets/nl-01/secret/app/none/versions", &["secretString"]),
     ("POST", "/v1/federated-identity-providers", &["localJwks", "providerIssuer", "status"]),
     ("POST", "/v1/federated-identities", &["conditions", "allowedScopes", "providerSubject"]),
+    ("POST", "/v1/invites", &["role", "joinTeamOnAccept", "rolebindingOnAccept", "duration"]),
+    ("POST", "/v1/invites/accept", &["inviteCode"]),
+    ("POST", "/v1/quotas/increase-requests", &["name", "newMaxUsage"]),
 ];
 
 /// Bodies that are wrong in every way, with the canary inside.
@@ -327,6 +330,50 @@ async fn a_damaged_row_tells_nothing_of_its_value() {
     let answer = world.post(&world.owner, &format!("{SECRET}/value")).send().await;
     assert_eq!(answer.status, 500);
     check_answer("a damaged row", &answer, &needles);
+    check_stored(&world, &needles).await;
+    log.check(&needles);
+}
+
+#[tokio::test]
+async fn no_record_log_or_file_has_an_invite_or_an_administrators_token() {
+    let log = Log::default();
+    let _guard = log.collect();
+    let world = World::new().await;
+    tracing::info!("the log is on");
+    let made = json!({"path": "/app/a", "kmsKeyIdentity": "default", "description": MARKER,
+        "secretString": base64("v")});
+    world.post(&world.owner, SECRETS).json(made).expect(201).await;
+    let administrator = world.administrator().await;
+    let mut needles = vec![administrator.token.clone()];
+    for name in ["used", "waiting"] {
+        let invite = json!({"email": format!("{name}@example.invalid")});
+        let made = world.post(&world.owner, "/v1/invites").json(invite).expect(201).await.body;
+        needles.push(made["inviteCode"].as_str().unwrap().to_owned());
+    }
+    let accept = json!({"inviteCode": needles[1]});
+    let member = world.anonymous("POST", "/v1/invites/accept").json(accept.clone());
+    let member = member.expect(201).await.body["token"].as_str().unwrap().to_owned();
+    let new = json!({"name": "New", "ownerEmail": "o@example.invalid"});
+    let new = world.post(&administrator, "/v1/platform/organisations").json(new);
+    let new = new.expect(201).await.body["token"].as_str().unwrap().to_owned();
+    needles.extend([member, new]);
+    let with_token = |token: &str| Person { token: token.to_owned(), ..administrator.clone() };
+    let wrong = with_token(&format!("tc_adm_{}", "G".repeat(40)));
+    needles.push(wrong.token.clone());
+    let mut twice = accept.clone();
+    twice["other"] = accept["inviteCode"].clone();
+    for answer in [
+        world.anonymous("POST", "/v1/invites/accept").json(twice).expect(401).await,
+        world.anonymous("POST", "/v1/invites/accept").json(json!(needles[2])).expect(400).await,
+        world.post(&world.owner, "/v1/invites").json(accept).expect(400).await,
+        world.get(&world.owner, "/v1/invites").expect(200).await,
+        world.get(&wrong, "/v1/platform/regions").expect(401).await,
+        world.get(&administrator, SECRETS).expect(401).await,
+        world.get(&administrator, "/v1/platform/organisations").expect(200).await,
+        world.get(&administrator, "/v1/platform/audit?limit=500").expect(200).await,
+    ] {
+        check_answer("an answer", &answer, &needles);
+    }
     check_stored(&world, &needles).await;
     log.check(&needles);
 }

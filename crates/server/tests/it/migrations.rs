@@ -57,6 +57,10 @@ async fn a_store_of_the_first_schema_opens() {
     world.key(&world.owner, "pending").await;
     let pending = world.get(&world.owner, &format!("/v1/kms/nl-01/keys/{key}")).expect(200).await;
     assert_eq!(pending.body["status"], "pending_deletion");
+    let quotas = world.get(&world.owner, "/v1/quotas").expect(200).await.body;
+    let used = |one: &serde_json::Value| one["currentUsage"].as_i64().unwrap();
+    let used: Vec<_> = quotas.as_array().unwrap().iter().map(used).collect();
+    assert_eq!(used, [0, 3, 1, 2], "counted from what was there, and on from there");
     let file = Connection::open(folder.path().join("coffer.db")).unwrap();
     let unnamed = "SELECT COUNT(*) FROM kms_key_versions WHERE root_key = ''";
     assert_eq!(file.query_row(unnamed, [], |row| row.get::<_, i64>(0)).unwrap(), 0);

@@ -240,6 +240,8 @@ fn bootstrap_and_serve_work_from_a_file() {
     let (output, errors) = run(&["owner-token", "--config", file, "--organisation", "other"]);
     assert!(!output.status.success() && errors.contains("organisation not found"), "{errors}");
 
+    let administrator = an_administrator(file);
+
     let mut child = cofferd(&["serve", "--config", file]).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -252,12 +254,66 @@ fn bootstrap_and_serve_work_from_a_file() {
     let server = Server { child, said: line, env };
     let (status, regions) = server.json(&Client::new(), "GET", "/v1/regions", Json::Null);
     assert_eq!((status, regions[0]["slug"].as_str()), (200, Some("de-01")));
+    let (output, errors) = run(&["admin-token", "--config", file, "--name", "late"]);
+    assert!(!output.status.success() && errors.contains("in use by another cofferd"), "{errors}");
+    let url = format!("{}/v1/platform/organisations", server.env["COFFER_ENDPOINT"]);
+    let listed = Client::new().get(url).bearer_auth(&administrator).send().unwrap();
+    assert_eq!(listed.json::<Json>().unwrap()[0]["slug"], "acme");
+    a_gate_closes_an_open_connection(&server, &administrator);
     assert_eq!(server.stop().0, Some(0));
 
     fs::write(&config, text.replace("listen", "lisen")).unwrap();
     let (output, errors) = run(&["serve", "--config", file]);
     assert!(!output.status.success());
     assert!(errors.contains("unknown setting `lisen`; did you mean `listen`?"), "{errors}");
+}
+
+/// A gate is in effect with the next call, on a connection that was open before as well.
+fn a_gate_closes_an_open_connection(server: &Server, administrator: &str) {
+    let one_connection = Client::builder().pool_max_idle_per_host(1).build().unwrap();
+    let keys = || server.json(&one_connection, "GET", "/v1/kms/de-01/keys", Json::Null).0;
+    let url = format!("{}/v1/platform/organisations/acme", server.env["COFFER_ENDPOINT"]);
+    assert_eq!(keys(), 200);
+    for (on, status) in [(false, 403), (true, 200)] {
+        let body = json!({"gates": {"kms": on}});
+        let call = Client::new().patch(&url).bearer_auth(administrator).json(&body);
+        assert_eq!(call.send().unwrap().status().as_u16(), 200);
+        assert_eq!(keys(), status);
+    }
+}
+
+/// Makes, lists and revokes administrators on a store without a server: the token of one that is left.
+fn an_administrator(file: &str) -> String {
+    let command = |arguments: &[&str]| {
+        let (output, errors) = run(&[&["admin-token", "--config", file], arguments].concat());
+        (output.status.success(), String::from_utf8(output.stdout).unwrap(), errors)
+    };
+    for wrong in [
+        &[][..],
+        &["--name", "x", "--list"],
+        &["--name", "x", "--revoke", "adm-x"],
+        &["--list", "--expires", "1d"],
+        &["--name", "x", "--expires", "tomorrow"],
+        &["--revoke", "adm-none"],
+    ] {
+        let (success, said, errors) = command(wrong);
+        assert!(!success && said.is_empty() && !errors.is_empty(), "{wrong:?}");
+    }
+    let made = |arguments: &[&str]| {
+        let (success, said, errors) = command(arguments);
+        assert!(success, "{errors}");
+        let part = |from: &str| said.split(from).nth(1).unwrap().lines().next().unwrap().to_owned();
+        assert!(part("token ").starts_with("tc_adm_") && !errors.contains("tc_adm_"));
+        (part("administrator "), part("token "))
+    };
+    let (kept, token) = made(&["--name", "operator", "--expires", "90d"]);
+    let (other, _) = made(&["--name", "other"]);
+    let (_, said, _) = command(&["--list"]);
+    assert!(said.contains(&kept) && said.contains(&other) && said.contains("operator"), "{said}");
+    assert!(!said.contains(&token) && said.contains("expires never"), "{said}");
+    assert!(command(&["--revoke", &other]).0);
+    assert!(!command(&["--list"]).1.contains(&other));
+    token
 }
 
 /// Each round: writers put values and remember what was acknowledged; the server is killed in the midst;

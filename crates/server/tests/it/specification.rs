@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use coffer_api::{AccessPolicy as Conditionals, Condition};
 use coffer_server::model::access_policy::AccessPolicy;
-use coffer_server::model::action::{Action, Audience};
+use coffer_server::model::action::{Action, Audience, Permission};
 use coffer_server::model::caller::{Caller, Credential, Principal, Standing};
 use coffer_server::model::decide::{Grant, HandOn, Target, allows};
 use coffer_server::model::policy::PolicyGrant;
@@ -54,7 +54,13 @@ fn naive(
     if !gives_tokens && !scopes_allow(credential) {
         return false;
     }
-    let Audience::Holders(any_of) = rule.audience else { return true };
+    let (resource, any_of) = match rule.audience {
+        Audience::Authenticated | Audience::Members => return true,
+        Audience::Administrators => return false,
+        Audience::Holders(any_of) => (rule.resource.name(), any_of),
+        Audience::RoleReaders => ("iam_role", &[Permission::Read][..]),
+    };
+    let of_every_role = rule.audience == Audience::RoleReaders;
     for grant in written {
         if let Some(policy) = &grant.by_policy {
             let in_projects = [
@@ -65,7 +71,7 @@ fn naive(
                 "iam_policy_binding",
                 "access_elevation",
             ];
-            if !in_projects.contains(&rule.resource.name()) {
+            if !in_projects.contains(&resource) {
                 continue;
             }
             if policy.expires_at.is_some_and(|at| at <= now) {
@@ -76,13 +82,19 @@ fn naive(
                 continue;
             }
         }
-        let on_resource =
-            grant.resources.iter().any(|name| *name == "*" || *name == rule.resource.name());
+        let on_resource = grant.resources.iter().any(|name| *name == "*" || *name == resource);
         let may = grant
             .permissions
             .iter()
             .any(|word| *word == "*" || any_of.iter().any(|wanted| wanted.word() == *word));
         let on_identity = match on {
+            _ if of_every_role => {
+                grant.identities.is_empty()
+                    || grant
+                        .identities
+                        .iter()
+                        .any(|p| p.contains('*') && p.bytes().all(|byte| byte == b'*'))
+            }
             None => true,
             Some(identity) => {
                 grant.identities.is_empty()
@@ -120,6 +132,7 @@ fn compiled(written: &[Written], credential: &[&str]) -> (Caller, Vec<PolicyGran
         match &written.by_policy {
             None => roles.push(grant(written)),
             Some(policy) => policies.push(PolicyGrant {
+                policy: "p".to_owned(),
                 grant: Grant { hand_on: HandOn::InProject, ..grant(written) },
                 expires_at: policy.expires_at,
                 conditions: policy.hours.map(|(start, end)| {
@@ -206,7 +219,7 @@ fn the_decision_agrees_with_its_specification() {
             let held = caller.within(&policies, now, None);
             let targets = paths.iter().map(|path| Some(path.as_str())).chain([None]);
             for (on, action) in targets.flat_map(|on| Action::ALL.iter().map(move |a| (on, *a))) {
-                let counted = match action.rule().resource.is_in_projects() {
+                let counted = match action.rule().counts_policies() {
                     true => &held,
                     false => &caller,
                 };

@@ -121,6 +121,7 @@ impl World {
         let app = App::new(store, keyring(&[&root]), Clock::Fixed(now.clone()), config);
         platform::root_keys::check(&app).await.unwrap();
         platform::configure_regions(&app, &app.config.regions).await.unwrap();
+        platform::configure_quotas(&app, &app.config.quotas).await.unwrap();
         let router = http::router(app.clone());
         let none = Organisation { id: String::new(), slug: String::new(), key: String::new() };
         let blank =
@@ -209,6 +210,13 @@ impl World {
     pub async fn person(&self) -> Person {
         let acme = self.acme.id.clone();
         self.member(&acme, MemberRole::Member).await
+    }
+
+    /// A new administrator of the platform, whose calls name no organisation.
+    pub async fn administrator(&self) -> Person {
+        let (made, token) =
+            platform::administrators::create(&self.app, "operator", None).await.unwrap();
+        Person { subject: made.id, token: token.to_string(), organisation: String::new() }
     }
 
     /// A member of acme with a role that has one rule.
