@@ -14,6 +14,14 @@ pub const SETTINGS: &[(&str, &str)] = &[
         "addresses to serve HTTP on, an array of `address:port`; default [\"127.0.0.1:8200\"]",
     ),
     ("data", "folder of the store and of the root key; default \"coffer-data\""),
+    ("store", "the database; without it SQLite in `data`"),
+    ("store.url", "`postgres://user@host/database`; default: SQLite"),
+    ("store.password_file", "file of the database user's password, from `data`"),
+    (
+        "store.ca_file",
+        "certificates that the database's is checked against, from `data`; default: the system's",
+    ),
+    ("store.connections", "connections for changes, and as many for reads; default 16"),
     (
         "root_keys",
         "where root keys are kept: the first wraps, the others only unwrap; default one file",
@@ -72,6 +80,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
 pub struct Config {
     pub listen: Vec<SocketAddr>,
     pub data: PathBuf,
+    pub store: StoreConfig,
     /// The first wraps, the others only unwrap.
     pub root_keys: Vec<RootKeyConfig>,
     /// Without a slash at the end.
@@ -82,6 +91,30 @@ pub struct Config {
     pub regions: Vec<RegionConfig>,
     pub limits: Limits,
     pub quotas: Quotas,
+}
+
+/// The database.
+#[derive(Clone, Deserialize)]
+#[serde(default)]
+pub struct StoreConfig {
+    /// May hold a password.
+    pub url: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
+    pub connections: usize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { url: None, password_file: None, ca_file: None, connections: 16 }
+    }
+}
+
+impl std::fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if self.url.is_some() { "postgres" } else { "sqlite" };
+        f.debug_struct("StoreConfig").field("kind", &kind).finish_non_exhaustive()
+    }
 }
 
 /// Tokens of other issuers.
@@ -209,6 +242,7 @@ impl Default for Config {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8200))],
             data: PathBuf::from("coffer-data"),
+            store: StoreConfig::default(),
             root_keys: vec![RootKeyConfig::File { file: root_key_file() }],
             public_url: None,
             federation: Federation::default(),

@@ -60,14 +60,18 @@ pub async fn open(config: Config, missing: WhenMissing) -> anyhow::Result<Arc<Ap
     // Locked before anything is made: two first starts must not make two root keys.
     let lock = store::lock(&config.data)?;
     custody::remove_unfinished(&config.data)?;
-    if missing == WhenMissing::Refuse && !config.data.join("coffer.db").exists() {
+    let is_embedded = config.store.url.is_none();
+    if is_embedded && missing == WhenMissing::Refuse && !config.data.join("coffer.db").exists() {
         anyhow::bail!(
             "{} holds no store; make one with `cofferd bootstrap`",
             config.data.display()
         );
     }
     let (first, others) = custody::root_keys(&config, missing)?;
-    let store = Store::open(&config.data, lock)?;
+    let store = match is_embedded {
+        true => Store::open(&config.data, lock)?,
+        false => Store::connect(&config.store, &config.data, lock)?,
+    };
     let app = App::new(store, Keyring::new(first, others), Clock::System, config);
     platform::root_keys::check(&app).await?;
     platform::configure_regions(&app, &app.config.regions).await?;

@@ -3,7 +3,7 @@
 use coffer_crypto::token::TokenHash;
 
 use super::identity::read_organisation;
-use super::tx::Columns;
+use super::session::Columns;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::administrator::Administrator;

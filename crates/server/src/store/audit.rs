@@ -1,6 +1,6 @@
 //! Rows of the audit log.
 
-use super::tx::Columns;
+use super::session::Columns;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Outcome, Result};
 use crate::model::action::Action;

@@ -1,6 +1,6 @@
 //! Rows of access elevations.
 
-use super::tx::{Columns, to_json};
+use super::session::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::Result;
 use crate::model::elevation::{Elevation, ElevationStatus};

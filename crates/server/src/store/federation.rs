@@ -2,7 +2,7 @@
 
 use super::identity::read_maker;
 use super::service_accounts::{CredentialHolder, read_holder};
-use super::tx::{Columns, from_json, to_json};
+use super::session::{Columns, from_json, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::federation::{AudienceMode, FederatedIdentity, Provider, Status};

@@ -1,7 +1,7 @@
 //! Rows of organisations, regions and people.
 
 use super::roles::NewRole;
-use super::tx::Columns;
+use super::session::Columns;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::caller::Team;

@@ -2,7 +2,7 @@
 
 use coffer_crypto::token::TokenHash;
 
-use super::tx::Columns;
+use super::session::Columns;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::decide::Grant;

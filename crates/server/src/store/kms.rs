@@ -2,7 +2,7 @@
 
 use coffer_crypto::Digest;
 
-use super::tx::{Columns, to_json};
+use super::session::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::key::{Key, KeyFilter, KeyStatus, KeyType, KeyVersion, Wrapped};

@@ -1,7 +1,7 @@
 //! Rows: opens the store, runs transactions. All SQL stands in `sql.rs`, its rows in the noun's file.
 //!
-//! The embedded store has one writing thread, which takes all that waits, runs each operation in a
-//! savepoint of its own and commits once for all (group commit), and one reading thread per core.
+//! An operation is a closure over a transaction, which runs on a thread of the store: of the embedded one
+//! (`sqlite.rs`) or of one in front of a PostgreSQL server (`postgres.rs`). `session.rs` tells them apart.
 
 mod administrators;
 mod audit;
@@ -11,20 +11,23 @@ mod identity;
 mod invites;
 mod kms;
 mod policies;
+mod postgres;
 mod projects;
 mod quotas;
 mod roles;
 mod root_keys;
 mod secrets;
 mod service_accounts;
+mod session;
 pub mod sql;
+mod sqlite;
 mod teams;
 mod tokens;
 mod tx;
 
 use std::fs::{File, OpenOptions};
 use std::future::Future;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::pin;
@@ -34,8 +37,6 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
 pub use administrators::RegionSwitch;
@@ -48,13 +49,10 @@ pub use service_accounts::CredentialHolder;
 pub use tokens::{NewToken, TokenHolder};
 pub use tx::{Note, Tx};
 
+use crate::config::StoreConfig;
 use crate::error::{Error, Result};
-use tx::Value;
+use session::Value;
 
-/// Operations that one commit may carry.
-const BATCH_MAX: usize = 256;
-/// Milliseconds that a reading operation may take.
-const READ_MILLIS_MAX: u64 = 10_000;
 /// Operations that may wait before callers are told to come back later.
 const QUEUE_MAX: usize = 4096;
 
@@ -66,26 +64,47 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0004_projects.sql"),
     include_str!("../../migrations/0005_federation.sql"),
     include_str!("../../migrations/0006_platform.sql"),
+    include_str!("../../migrations/0008_changes.sql"),
 ];
 
-/// The embedded store. Clones share it; it closes when [`Store::close`] is called.
+/// The store. Clones share it; it closes when [`Store::close`] is called.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    writer: Lane,
-    readers: Lane,
-    searcher: Lane,
+    lanes: Lanes,
     closed: AtomicBool,
     /// No thread is left to answer anybody.
     drained: AtomicBool,
     /// Grows with each commit that changed who may do what.
     identity_epoch: Arc<AtomicU64>,
     threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
+    /// With other servers on the same store: when their changes were last looked for.
+    heard: Option<Arc<postgres::Heard>>,
     /// Keeps a second server away from the same folder.
     _lock: File,
+}
+
+/// What waits for threads, by what it needs of them.
+struct Lanes {
+    writer: Lane,
+    readers: Lane,
+    searcher: Lane,
+    /// Told nothing but to stop.
+    listener: Lane,
+}
+
+impl Lanes {
+    fn new(writers: usize, readers: usize) -> Self {
+        let [writer, readers, searcher, listener] = [writers, readers, 1, 1].map(Lane::new);
+        Self { writer, readers, searcher, listener }
+    }
+
+    fn all(&self) -> [&Lane; 4] {
+        [&self.writer, &self.readers, &self.searcher, &self.listener]
+    }
 }
 
 /// A queue and how many threads work on it.
@@ -128,37 +147,40 @@ enum Keep {
 }
 
 impl Store {
-    /// Opens the store in a `folder` that is locked, making it at first, and brings its schema up to date.
+    /// Opens the embedded store in a `folder` that is locked, making it at first, and brings its schema up to date.
     pub fn open(folder: &Path, lock: File) -> anyhow::Result<Self> {
-        let file = folder.join("coffer.db");
-        let identity_epoch = Arc::new(AtomicU64::new(1));
-        let mut writer = Tx::new(connect(&file)?, identity_epoch.clone());
-        migrate(&writer)?;
-        // A crash may have kept the log from being emptied of what was erased for ever.
-        writer.erased_for_ever();
-        writer.forget_erased();
-        let cores =
-            std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 16));
-        let (writing, readers, searcher) = (Lane::new(1), Lane::new(cores), Lane::new(1));
-        let (epoch, writes) = (identity_epoch.clone(), writing.waiting.clone());
-        let mut threads = vec![start("store-writer", move || run_writer(writer, &writes, &epoch))?];
-        for lane in [&readers, &searcher] {
-            for _ in 0..lane.threads {
-                threads.push(start_reader(&file, lane.waiting.clone(), identity_epoch.clone())?);
-            }
-        }
-        let threads = std::sync::Mutex::new(threads);
+        let cores = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 16));
+        let (lanes, epoch) = (Lanes::new(1, cores), Arc::new(AtomicU64::new(1)));
+        let threads = sqlite::open(folder, &lanes, &epoch)?;
+        Ok(Self::of(lanes, epoch, threads, None, lock))
+    }
+
+    /// Opens the store on a PostgreSQL server, and brings its schema up to date.
+    pub fn connect(settings: &StoreConfig, folder: &Path, lock: File) -> anyhow::Result<Self> {
+        let server = postgres::Server::new(settings, folder)?;
+        let lanes = Lanes::new(settings.connections, settings.connections);
+        let (epoch, heard) = (Arc::new(AtomicU64::new(1)), postgres::Heard::new());
+        let threads = postgres::open(server, &lanes, &epoch, &heard)?;
+        Ok(Self::of(lanes, epoch, threads, Some(heard), lock))
+    }
+
+    fn of(
+        lanes: Lanes,
+        identity_epoch: Arc<AtomicU64>,
+        threads: Vec<JoinHandle<()>>,
+        heard: Option<Arc<postgres::Heard>>,
+        lock: File,
+    ) -> Self {
         let inner = Inner {
-            writer: writing,
-            readers,
-            searcher,
+            lanes,
             closed: AtomicBool::new(false),
             drained: AtomicBool::new(false),
             identity_epoch,
-            threads,
+            threads: std::sync::Mutex::new(threads),
+            heard,
             _lock: lock,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// Runs `operation` in a writing transaction of `organisation` and answers once it is durable.
@@ -168,7 +190,7 @@ impl Store {
         T: Send + 'static,
         F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
     {
-        self.submit(&self.inner.writer, organisation, operation).await
+        self.submit(&self.inner.lanes.writer, organisation, operation).await
     }
 
     /// Runs `operation` in a reading transaction of `organisation`: all it sees is of one instant.
@@ -177,7 +199,7 @@ impl Store {
         T: Send + 'static,
         F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
     {
-        self.submit(&self.inner.readers, organisation, operation).await
+        self.submit(&self.inner.lanes.readers, organisation, operation).await
     }
 
     /// As [`Store::read`], for what may look at many rows: it has a thread of its own, so that no search
@@ -187,12 +209,16 @@ impl Store {
         T: Send + 'static,
         F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
     {
-        self.submit(&self.inner.searcher, organisation, operation).await
+        self.submit(&self.inner.lanes.searcher, organisation, operation).await
     }
 
     /// A number that differs from an earlier one when who may do what has changed in between.
+    /// It differs always while other servers' changes are not heard of: what is remembered counts for nothing then.
     pub fn identity_epoch(&self) -> u64 {
-        self.inner.identity_epoch.load(Ordering::SeqCst)
+        match self.inner.heard.as_ref().is_some_and(|heard| heard.is_long_ago()) {
+            true => self.inner.identity_epoch.fetch_add(1, Ordering::SeqCst) + 1,
+            false => self.inner.identity_epoch.load(Ordering::SeqCst),
+        }
     }
 
     /// Finishes what waits, stops the threads and closes the files.
@@ -205,7 +231,7 @@ impl Store {
         if threads.is_empty() {
             return;
         }
-        let lanes = [&self.inner.writer, &self.inner.readers, &self.inner.searcher];
+        let lanes = self.inner.lanes.all();
         for lane in lanes {
             for _ in 0..lane.threads {
                 // A thread that is gone already has nothing left to stop.
@@ -262,7 +288,12 @@ where
     fn run(&mut self, tx: &mut Tx) -> Keep {
         tx.enter(&self.organisation);
         // A bug in one operation must not take the thread, and with it every other operation, along.
-        self.outcome = catch_unwind(AssertUnwindSafe(|| drive((self.operation)(tx))))
+        let runtime = tx.postgres().map(|server| server.runtime.clone());
+        let run = || match runtime {
+            None => drive((self.operation)(tx)),
+            Some(runtime) => runtime.block_on((self.operation)(tx)),
+        };
+        self.outcome = catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|_| Err(Error::bug("an operation panicked")));
         if self.outcome.is_ok() { Keep::Yes } else { Keep::No }
     }
@@ -296,111 +327,9 @@ fn drive<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
-/// Takes what waits, runs it, commits once, answers.
-fn run_writer(mut tx: Tx, jobs: &Receiver<Box<dyn Job>>, identity_epoch: &AtomicU64) {
-    while let Ok(first) = jobs.recv() {
-        let mut batch = vec![first];
-        batch.extend(jobs.try_iter().take(BATCH_MAX - 1));
-        let stop = batch.iter().any(|job| job.is_last());
-        let ended = write_batch(&mut tx, &mut batch);
-        if ended.is_err() {
-            // Fails when SQLite has rolled back by itself, and then there is nothing to undo.
-            let _ = tx.control("ROLLBACK");
-        }
-        if tx.take_identities_changed() {
-            identity_epoch.fetch_add(1, Ordering::SeqCst);
-        }
-        tx.finish(ended.is_ok());
-        tx.forget_erased();
-        for job in batch {
-            job.answer(ended.clone());
-        }
-        if stop {
-            return;
-        }
-    }
-}
-
-fn write_batch(tx: &mut Tx, batch: &mut [Box<dyn Job>]) -> Result<()> {
-    tx.control("BEGIN IMMEDIATE")?;
-    for job in batch {
-        tx.control("SAVEPOINT operation")?;
-        let keep = job.run(tx);
-        // INVARIANT: nothing runs outside a transaction. A full disk can end it under our feet.
-        if tx.is_lost() {
-            return Err(Error::unavailable("the database gave the transaction up"));
-        }
-        if keep == Keep::No {
-            tx.control("ROLLBACK TO operation")?;
-        }
-        tx.leave(keep == Keep::Yes);
-        tx.control("RELEASE operation")?;
-    }
-    tx.control("COMMIT")
-}
-
-fn run_reader(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>, epoch: Arc<AtomicU64>) {
-    let started = std::time::Instant::now();
-    let millis = move || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let deadline = Arc::new(AtomicU64::new(u64::MAX));
-    let bound = deadline.clone();
-    // Asked every ten thousand steps of SQLite; `true` interrupts, which is told as unavailable.
-    let overdue = move || millis() > bound.load(Ordering::Relaxed);
-    if connection.progress_handler(10_000, Some(overdue)).is_err() {
-        return;
-    }
-    let mut tx = Tx::new(connection, epoch);
-    while let Ok(mut job) = jobs.recv() {
-        let stop = job.is_last();
-        deadline.store(millis() + READ_MILLIS_MAX, Ordering::Relaxed);
-        let ended = tx.control("BEGIN").and_then(|()| {
-            job.run(&mut tx);
-            tx.control("COMMIT")
-        });
-        deadline.store(u64::MAX, Ordering::Relaxed);
-        if ended.is_err() {
-            let _ = tx.control("ROLLBACK");
-        }
-        job.answer(ended);
-        if stop {
-            return;
-        }
-    }
-}
-
-fn start_reader(
-    file: &Path,
-    jobs: Receiver<Box<dyn Job>>,
-    epoch: Arc<AtomicU64>,
-) -> anyhow::Result<JoinHandle<()>> {
-    let connection = connect(file)?;
-    connection.pragma_update(None, "query_only", true)?;
-    start("store-reader", move || run_reader(connection, &jobs, epoch))
-}
-
 #[expect(clippy::disallowed_methods, reason = "the store has threads of its own")]
 fn start(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
     Ok(std::thread::Builder::new().name(name.to_owned()).spawn(run)?)
-}
-
-/// One connection, set up as the promises need it.
-fn connect(file: &Path) -> anyhow::Result<Connection> {
-    // Made before SQLite sees it, so that it never exists with other rights.
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(file)?;
-    let rights = file.metadata()?.permissions().mode();
-    anyhow::ensure!(rights & 0o077 == 0, "{} can be read by others; chmod 600 it", file.display());
-    let connection = Connection::open(file)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // Erased ciphertext is overwritten, not only unlinked.
-    connection.pragma_update(None, "secure_delete", true)?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "trusted_schema", false)?;
-    connection.busy_timeout(tx::BUSY)?;
-    connection.set_prepared_statement_cache_capacity(128);
-    Ok(connection)
 }
 
 /// Takes a data folder for this process alone.
@@ -412,21 +341,4 @@ pub fn lock(folder: &Path) -> anyhow::Result<File> {
         anyhow::anyhow!("{} is in use by another cofferd; stop it first", folder.display())
     })?;
     Ok(file)
-}
-
-fn migrate(tx: &Tx) -> anyhow::Result<()> {
-    let control = |sql: &str| tx.script(sql).map_err(|error| anyhow::anyhow!("{}", error.cause()));
-    let have = tx.schema_version()?;
-    anyhow::ensure!(
-        have <= MIGRATIONS.len(),
-        "the store has schema {have}, this cofferd knows {}; use a newer cofferd",
-        MIGRATIONS.len()
-    );
-    for (at, migration) in MIGRATIONS.iter().enumerate().skip(have) {
-        control("BEGIN IMMEDIATE")?;
-        control(migration)?;
-        control(&format!("PRAGMA user_version = {}", at + 1))?;
-        control("COMMIT")?;
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::roles::{read_binding, read_rule};
-use super::tx::{Columns, from_json, to_json};
+use super::session::{Columns, from_json, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::access_policy::AccessPolicy;

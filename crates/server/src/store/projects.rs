@@ -1,6 +1,6 @@
 //! Rows of projects.
 
-use super::tx::{Columns, to_json};
+use super::session::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::project::Project;

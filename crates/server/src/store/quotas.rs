@@ -1,6 +1,6 @@
 //! Rows of quotas: counters that change with what they count, and requests for more.
 
-use super::tx::Columns;
+use super::session::Columns;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::quota::{Decision, Increase, Quota, Usage};

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use coffer_api::Map;
 
 use super::identity::read_user;
-use super::tx::{Columns, from_json, to_json};
+use super::session::{Columns, from_json, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::decide::Grant;
@@ -123,7 +123,7 @@ impl Tx {
     /// Inserts a rule of a role or a policy, as the statement says.
     pub(super) async fn insert_rule_into(
         &mut self,
-        statement: &str,
+        statement: &'static str,
         owner: &str,
         rule: &Rule,
     ) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Rows under root keys, of every organisation: which, and moving them to another one.
 
 use super::kms::{read_digest, read_wrapped};
-use super::tx::Columns;
+use super::session::Columns;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::key::{KeyType, VersionName, Wrapped, WrappedKey};

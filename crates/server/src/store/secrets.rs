@@ -4,7 +4,7 @@ use coffer_api::Map;
 use serde_json::Value as Json;
 
 use super::kms::{read_key, read_wrapped};
-use super::tx::{Columns, from_json, to_json};
+use super::session::{Columns, from_json, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::key::Wrapped;

@@ -3,7 +3,7 @@
 use coffer_crypto::token::TokenHash;
 
 use super::identity::read_maker;
-use super::tx::{Columns, to_json};
+use super::session::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::quota::Quota;

@@ -297,6 +297,10 @@ statements! {
         LEFT JOIN role_rules u ON u.organisation_id = $1 AND u.role_id = r.role_id
         ORDER BY r.role_id, u.rule_id";
 
+    // What servers on one store tell each other.
+    COUNT_CHANGE = "UPDATE changes SET number = number + 1 WHERE name = $1";
+    FIND_CHANGES = "SELECT number FROM changes WHERE name = $1";
+
     // Projects and their IAM policies.
     INSERT_PROJECT = "INSERT INTO projects (organisation_id, project_id, slug, name, description, labels,
         annotations, parent_id, created_at, updated_at)

@@ -1,7 +1,7 @@
 //! Rows of teams and who is in them.
 
 use super::identity::read_user;
-use super::tx::{Columns, to_json};
+use super::session::{Columns, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::team::{Team, TeamMember, TeamRole};

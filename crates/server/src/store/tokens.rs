@@ -2,7 +2,7 @@
 
 use coffer_crypto::token::TokenHash;
 
-use super::tx::to_json;
+use super::session::to_json;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
 use crate::model::identity::PersonalToken;

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Request};
 use coffer_crypto::{RootKey, token};
 use coffer_server::app::App;
 use coffer_server::clock::Clock;
-use coffer_server::config::{Config, RegionConfig};
+use coffer_server::config::{Config, RegionConfig, StoreConfig};
 use coffer_server::http;
 use coffer_server::keyring::Keyring;
 use coffer_server::model::identity::{MemberRole, User};
@@ -97,6 +97,51 @@ pub fn project_row(id: &str, slug: &str) -> Project {
     }
 }
 
+/// The server that the tests run on in place of SQLite: the URL of an empty database.
+#[expect(clippy::disallowed_methods, reason = "the test script says where it has put one")]
+pub fn postgres() -> Option<String> {
+    std::env::var("COFFER_TEST_POSTGRES").ok()
+}
+
+/// Settings of a store in a schema that nobody else has.
+async fn schema_of_its_own(url: &str) -> StoreConfig {
+    let schema = format!(
+        "t{}",
+        fresh_root().to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "")
+    );
+    let schema = &schema[..24];
+    select(url, &format!("CREATE SCHEMA {schema}"));
+    let url = format!("{url}&options=-csearch_path%3D{schema}");
+    StoreConfig { url: Some(url), connections: 4, ..StoreConfig::default() }
+}
+
+/// Runs SQL on a PostgreSQL server, on a thread of its own; what it finds, as texts.
+fn select(url: &str, sql: &str) -> Vec<Vec<String>> {
+    use tokio_postgres::SimpleQueryMessage::Row;
+    let run = async {
+        let (client, connection) =
+            tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::task::spawn(connection);
+        let found = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        drop(client);
+        connection.await.unwrap().unwrap();
+        let text =
+            |row: &tokio_postgres::SimpleQueryRow, at| row.get(at).unwrap_or_default().to_owned();
+        let rows = found.iter().filter_map(|message| match message {
+            Row(row) => Some((0..row.len()).map(|at| text(row, at)).collect()),
+            _ => None,
+        });
+        rows.collect()
+    };
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(run)
+        });
+        run.join().unwrap()
+    })
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::with(|_| {}).await
@@ -115,8 +160,14 @@ impl World {
         config.limits.auth_failures_per_minute = 0;
         change(&mut config);
         let now = Arc::new(AtomicI64::new(NOON));
-        let store =
-            Store::open(folder.path(), coffer_server::store::lock(folder.path()).unwrap()).unwrap();
+        let lock = coffer_server::store::lock(folder.path()).unwrap();
+        let store = match postgres() {
+            None => Store::open(folder.path(), lock).unwrap(),
+            Some(url) => {
+                config.store = schema_of_its_own(&url).await;
+                Store::connect(&config.store, folder.path(), lock).unwrap()
+            }
+        };
         let root = fresh_root();
         let app = App::new(store, keyring(&[&root]), Clock::Fixed(now.clone()), config);
         platform::root_keys::check(&app).await.unwrap();
@@ -333,10 +384,38 @@ impl World {
         self.app.store.write(organisation, operation).await.unwrap()
     }
 
-    /// Runs SQL on the database file itself, behind the server's back.
+    /// Runs SQL on the database itself, behind the server's back.
     pub fn sql(&self, sql: &str) {
+        if let Some(url) = &self.app.config.store.url {
+            select(url, sql);
+            return;
+        }
         let file = rusqlite::Connection::open(self.folder.path().join("coffer.db")).unwrap();
         file.execute_batch(sql).unwrap();
+    }
+
+    /// What SQL finds in the database itself, as texts.
+    pub fn select(&self, sql: &str) -> Vec<Vec<String>> {
+        if let Some(url) = &self.app.config.store.url {
+            return select(url, sql);
+        }
+        let file = rusqlite::Connection::open(self.folder.path().join("coffer.db")).unwrap();
+        let mut statement = file.prepare(sql).unwrap();
+        let columns = statement.column_count();
+        let text = |row: &rusqlite::Row<'_>, at| match row.get_ref_unwrap(at) {
+            rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+            rusqlite::types::ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            rusqlite::types::ValueRef::Blob(bytes) => format!("{bytes:02x?}"),
+            _ => String::new(),
+        };
+        let rows =
+            statement.query_map([], |row| Ok((0..columns).map(|at| text(row, at)).collect()));
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Whether the store is the embedded one, whose file the test looks into.
+    pub fn is_embedded(&self) -> bool {
+        self.app.config.store.url.is_none()
     }
 
     /// Sets the clock, in microseconds since 1970.

@@ -1,0 +1,6 @@
+-- Counts of what servers on one store must hear of from each other.
+CREATE TABLE changes (
+    name TEXT NOT NULL PRIMARY KEY,
+    number BIGINT NOT NULL
+);
+INSERT INTO changes (name, number) VALUES ('identities', 0);

@@ -1,0 +1,287 @@
+//! The embedded store: one writing thread, which takes all that waits, runs each operation in a savepoint of its own
+//! and commits once for all (group commit), and one reading thread per core.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use rusqlite::config::DbConfig;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, ToSql};
+
+use super::session::{Columns, Row, Value};
+use super::{Job, Keep, Lanes, MIGRATIONS, Tx, start};
+use crate::error::{Error, Result};
+
+/// Operations that one commit may carry.
+const BATCH_MAX: usize = 256;
+/// Milliseconds that a reading operation may take.
+const READ_MILLIS_MAX: u64 = 10_000;
+/// How long a connection waits for another one.
+const BUSY: Duration = Duration::from_secs(5);
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(value) => ValueRef::Integer(*value),
+            Self::Text(value) => ValueRef::Text(value.as_bytes()),
+            Self::Bytes(value) => ValueRef::Blob(value),
+        }))
+    }
+}
+
+/// A connection to the file. Nothing here waits for anybody but the disk.
+pub(super) struct Sqlite {
+    connection: Connection,
+    /// Whether the write-ahead log still holds what was erased for ever.
+    pub log_holds_erased: bool,
+    /// When emptying it was last tried.
+    tried_at: Option<Instant>,
+}
+
+impl Sqlite {
+    fn new(connection: Connection) -> Self {
+        Self { connection, log_holds_erased: false, tried_at: None }
+    }
+
+    /// Runs one statement about the transaction itself.
+    pub fn control(&self, sql: &str) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        statement.raw_execute().map(|_| ()).map_err(failed)
+    }
+
+    pub fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<usize> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        bind(&mut statement, values)?;
+        statement.raw_execute().map_err(failed)
+    }
+
+    pub fn rows<T>(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        only_first: bool,
+        read: impl Fn(&Columns<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        bind(&mut statement, values)?;
+        let mut rows = statement.raw_query();
+        let mut out = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            out.push(read(&Columns::new(Row::Sqlite(row)))?);
+            if only_first {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Whether SQLite has given the whole transaction up by itself, as it does when the disk is full.
+    fn is_lost(&self) -> bool {
+        self.connection.is_autocommit()
+    }
+
+    /// Between transactions: empties the write-ahead log of what was erased for ever. Never waits; while somebody
+    /// still reads from the log, the next try does it, a second later at the earliest.
+    pub(super) fn forget_erased(&mut self) {
+        let just_tried = self.tried_at.is_some_and(|at| at.elapsed() < Duration::from_secs(1));
+        if !self.log_holds_erased || just_tried {
+            return;
+        }
+        self.tried_at = Some(Instant::now());
+        let wait = |time| self.connection.busy_timeout(time);
+        let emptied = wait(Duration::ZERO).and_then(|()| {
+            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+            self.connection.query_row(sql, [], |row| row.get::<_, i64>(0))
+        });
+        let restored = wait(BUSY);
+        self.log_holds_erased = !(restored.is_ok() && emptied == Ok(0));
+        if !self.log_holds_erased {
+            self.tried_at = None;
+        }
+    }
+}
+
+/// Opens the store in a `folder`, making it at first, and brings its schema up to date: its threads.
+pub(super) fn open(
+    folder: &Path,
+    lanes: &Lanes,
+    epoch: &Arc<AtomicU64>,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let file = folder.join("coffer.db");
+    let mut writer = Sqlite::new(connect(&file)?);
+    migrate(&writer)?;
+    // A crash may have kept the log from being emptied of what was erased for ever.
+    writer.log_holds_erased = true;
+    writer.forget_erased();
+    let (moved, jobs) = (epoch.clone(), lanes.writer.waiting.clone());
+    let writer = Tx::new(super::session::Session::Sqlite(writer), epoch.clone());
+    let mut threads = vec![start("store-writer", move || run_writer(writer, &jobs, &moved))?];
+    for lane in [&lanes.readers, &lanes.searcher] {
+        for _ in 0..lane.threads {
+            threads.push(start_reader(&file, lane.waiting.clone(), epoch.clone())?);
+        }
+    }
+    Ok(threads)
+}
+
+/// The file of a transaction of this store.
+fn file(tx: &mut Tx) -> Result<&mut Sqlite> {
+    tx.sqlite().ok_or_else(|| Error::bug("a transaction of another store"))
+}
+
+/// Takes what waits, runs it, commits once, answers.
+fn run_writer(mut tx: Tx, jobs: &Receiver<Box<dyn Job>>, identity_epoch: &AtomicU64) {
+    while let Ok(first) = jobs.recv() {
+        let mut batch = vec![first];
+        batch.extend(jobs.try_iter().take(BATCH_MAX - 1));
+        let stop = batch.iter().any(|job| job.is_last());
+        let ended = write_batch(&mut tx, &mut batch);
+        if ended.is_err() {
+            // Fails when SQLite has rolled back by itself, and then there is nothing to undo.
+            let _ = file(&mut tx).and_then(|file| file.control("ROLLBACK"));
+        }
+        if tx.take_identities_changed() {
+            identity_epoch.fetch_add(1, Ordering::SeqCst);
+        }
+        tx.finish(ended.is_ok());
+        if let Ok(file) = file(&mut tx) {
+            file.forget_erased();
+        }
+        for job in batch {
+            job.answer(ended.clone());
+        }
+        if stop {
+            return;
+        }
+    }
+}
+
+fn write_batch(tx: &mut Tx, batch: &mut [Box<dyn Job>]) -> Result<()> {
+    file(tx)?.control("BEGIN IMMEDIATE")?;
+    for job in batch {
+        file(tx)?.control("SAVEPOINT operation")?;
+        let keep = job.run(tx);
+        // INVARIANT: nothing runs outside a transaction. A full disk can end it under our feet.
+        if file(tx)?.is_lost() {
+            return Err(Error::unavailable("the database gave the transaction up"));
+        }
+        if keep == Keep::No {
+            file(tx)?.control("ROLLBACK TO operation")?;
+        }
+        tx.leave(keep == Keep::Yes);
+        file(tx)?.control("RELEASE operation")?;
+    }
+    file(tx)?.control("COMMIT")
+}
+
+fn run_reader(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>, epoch: Arc<AtomicU64>) {
+    let started = std::time::Instant::now();
+    let millis = move || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let deadline = Arc::new(AtomicU64::new(u64::MAX));
+    let bound = deadline.clone();
+    // Asked every ten thousand steps of SQLite; `true` interrupts, which is told as unavailable.
+    let overdue = move || millis() > bound.load(Ordering::Relaxed);
+    if connection.progress_handler(10_000, Some(overdue)).is_err() {
+        return;
+    }
+    let mut tx = Tx::new(super::session::Session::Sqlite(Sqlite::new(connection)), epoch);
+    while let Ok(mut job) = jobs.recv() {
+        let stop = job.is_last();
+        deadline.store(millis() + READ_MILLIS_MAX, Ordering::Relaxed);
+        let ended = file(&mut tx).and_then(|file| file.control("BEGIN")).and_then(|()| {
+            job.run(&mut tx);
+            file(&mut tx)?.control("COMMIT")
+        });
+        deadline.store(u64::MAX, Ordering::Relaxed);
+        if ended.is_err() {
+            let _ = file(&mut tx).and_then(|file| file.control("ROLLBACK"));
+        }
+        job.answer(ended);
+        if stop {
+            return;
+        }
+    }
+}
+
+fn start_reader(
+    file: &Path,
+    jobs: Receiver<Box<dyn Job>>,
+    epoch: Arc<AtomicU64>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let connection = connect(file)?;
+    connection.pragma_update(None, "query_only", true)?;
+    start("store-reader", move || run_reader(connection, &jobs, epoch))
+}
+
+/// One connection, set up as the promises need it.
+fn connect(file: &Path) -> anyhow::Result<Connection> {
+    // Made before SQLite sees it, so that it never exists with other rights.
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(file)?;
+    let rights = file.metadata()?.permissions().mode();
+    anyhow::ensure!(rights & 0o077 == 0, "{} can be read by others; chmod 600 it", file.display());
+    let connection = Connection::open(file)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // Erased ciphertext is overwritten, not only unlinked.
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
+}
+
+fn migrate(file: &Sqlite) -> anyhow::Result<()> {
+    let script = |sql: &str| file.connection.execute_batch(sql);
+    let version =
+        file.connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
+    let have = usize::try_from(version)?;
+    anyhow::ensure!(
+        have <= MIGRATIONS.len(),
+        "the store has schema {have}, this cofferd knows {}; use a newer cofferd",
+        MIGRATIONS.len()
+    );
+    for (at, migration) in MIGRATIONS.iter().enumerate().skip(have) {
+        script("BEGIN IMMEDIATE")?;
+        script(migration)?;
+        script(&format!("PRAGMA user_version = {}", at + 1))?;
+        script("COMMIT")?;
+    }
+    Ok(())
+}
+
+/// SQLite numbers `$n` by first appearance; the name decides here.
+fn bind(statement: &mut rusqlite::CachedStatement<'_>, values: &[Value<'_>]) -> Result<()> {
+    for index in 1..=statement.parameter_count() {
+        let value = statement
+            .parameter_name(index)
+            .and_then(|name| name.get(1..)?.parse::<usize>().ok())
+            .and_then(|number| values.get(number.checked_sub(1)?))
+            .ok_or_else(|| Error::bug("a statement has a parameter without a value"))?;
+        statement.raw_bind_parameter(index, value).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// What a failure of the database means to a caller. SQL text and parameters stay out of it.
+#[expect(clippy::needless_pass_by_value, reason = "so that it fits map_err")]
+fn failed(error: rusqlite::Error) -> Error {
+    let cause = match &error {
+        rusqlite::Error::SqliteFailure(code, _) => format!("sqlite: {code}"),
+        other => format!("sqlite: {other}"),
+    };
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::corrupt(cause),
+        Some(ErrorCode::ConstraintViolation) | None => Error::bug(cause),
+        Some(_) => Error::unavailable(cause),
+    }
+}
