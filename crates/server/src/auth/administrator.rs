@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::gate;
 use crate::model::administrator::AdministratorCall;
 use crate::model::caller::Arrival;
+use crate::model::idempotency::IdempotencyKey;
 
 /// Finds the administrator of the one token that is shown, or records the failure. The token of an organisation
 /// looks like any other text here.
@@ -17,6 +18,7 @@ pub async fn authenticate_administrator(
     app: &App,
     arrival: Arrival,
     authorization: &[&str],
+    idempotency: Result<Option<IdempotencyKey>>,
 ) -> Result<AdministratorCall> {
     let failure = match hash_of(authorization) {
         Ok(token) => {
@@ -26,7 +28,7 @@ pub async fn authenticate_administrator(
             {
                 Some(administrator) => {
                     app.last_use.touch(&administrator.id, arrival.at);
-                    return Ok(AdministratorCall { token, administrator, arrival });
+                    return Ok(AdministratorCall { token, administrator, arrival, idempotency });
                 }
                 None => Error::Unauthenticated { cause: "unknown or expired administrator token" },
             }

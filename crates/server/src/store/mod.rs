@@ -7,6 +7,7 @@ mod administrators;
 mod audit;
 mod elevations;
 mod federation;
+mod idempotency;
 mod identity;
 mod invites;
 mod kms;
@@ -39,6 +40,7 @@ use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
 pub use administrators::RegionSwitch;
+pub use idempotency::KeptAnswer;
 pub use kms::{DueKey, NewKey};
 pub use policies::NewPolicyBinding;
 pub use roles::{NewBinding, NewRole};
@@ -66,6 +68,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0004_projects.sql"),
     include_str!("../../migrations/0005_federation.sql"),
     include_str!("../../migrations/0006_platform.sql"),
+    include_str!("../../migrations/0007_idempotency.sql"),
 ];
 
 /// The embedded store. Clones share it; it closes when [`Store::close`] is called.

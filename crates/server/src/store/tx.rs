@@ -345,6 +345,10 @@ impl Columns<'_> {
         Ok(self.int()? != 0)
     }
 
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        self.read()
+    }
+
     pub fn bytes_or_null(&self) -> Result<Option<Vec<u8>>> {
         self.read()
     }
