@@ -65,7 +65,9 @@ async fn find_signing_key(app: &App) -> Result<Option<Arc<SigningKey>>> {
     if let Some(key) = app.keyring.signing_key() {
         return Ok(Some(key));
     }
-    let found = gate::inspect(app, async |tx| tx.find_signing_key(SigningPurpose::AccessTokens).await).await?;
+    let found =
+        gate::inspect(app, async |tx| tx.find_signing_key(SigningPurpose::AccessTokens).await)
+            .await?;
     found.map(|(id, wrapped)| app.keyring.open_signing_key(&id, &wrapped)).transpose()
 }
 

@@ -232,7 +232,9 @@ pub(super) fn show_region((region, switch): &regions::View) -> PlatformRegion {
     }
 }
 
-pub(super) fn show_platform_increase((increase, organisation): &quotas::View) -> PlatformQuotaIncrease {
+pub(super) fn show_platform_increase(
+    (increase, organisation): &quotas::View,
+) -> PlatformQuotaIncrease {
     PlatformQuotaIncrease {
         about: show_increase(increase),
         organisation: wire::organisation(organisation),

@@ -57,8 +57,9 @@ impl Tx {
     pub async fn list_expired_answers(
         &mut self,
         now: i64,
-        count: i64,
+        count: usize,
     ) -> Result<Vec<(String, Vec<u8>)>> {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
         let values = [Int(now - ANSWER_LIFETIME), Int(count)];
         let read = |row: &Columns<'_>| Ok((row.text()?, row.bytes()?));
         self.rows(sql::LIST_EXPIRED_ANSWERS, &values, read).await
