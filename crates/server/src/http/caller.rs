@@ -69,8 +69,10 @@ async fn authenticate(app: &App, parts: &mut Parts) -> Result<Call> {
 
 /// The key of a `POST`, which the body finds in the extensions; other methods have no use for one.
 pub fn idempotency_key(parts: &mut Parts) -> Result<Option<IdempotencyKey>> {
-    let sent = only(&parts.headers, IDEMPOTENCY_KEY)?;
-    let Some(text) = sent.filter(|_| parts.method == Method::POST) else { return Ok(None) };
+    if parts.method != Method::POST {
+        return Ok(None);
+    }
+    let Some(text) = only(&parts.headers, IDEMPOTENCY_KEY)? else { return Ok(None) };
     let key = IdempotencyKey::new(text, parts.uri.query().unwrap_or_default())?;
     parts.extensions.insert(key.clone());
     Ok(Some(key))

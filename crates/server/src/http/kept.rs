@@ -9,6 +9,8 @@ use super::quotas::show_increase;
 use super::secrets::show_put;
 use super::{wire, wire_policies};
 use crate::error::{Error, Result};
+use crate::iam;
+use crate::kms;
 use crate::model::elevation::Elevation;
 use crate::model::federation::{Federation, Provider};
 use crate::model::idempotency::Answer;
@@ -18,7 +20,8 @@ use crate::model::quota::Increase;
 use crate::model::role::{Binding, Rule};
 use crate::model::service_account::{AccessCredential, ServiceAccount};
 use crate::model::team::{Member, TeamMember};
-use crate::{iam, kms, platform, secrets};
+use crate::platform;
+use crate::secrets;
 
 /// Each row: what an operation answers, and its body at a time.
 macro_rules! answers {

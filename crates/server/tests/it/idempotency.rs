@@ -1,8 +1,12 @@
 //! Idempotency keys: what is asked for twice under one is done once (contract, section 15, 11).
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use coffer_server::model::action::Action;
 use coffer_server::model::identity::MemberRole;
 use coffer_server::platform::root_keys::rewrap;
@@ -10,10 +14,12 @@ use rusqlite::types::Value;
 use serde_json::{Value as Json, json};
 
 use crate::calls::{all_calls, target};
+use crate::process::{Server, dev, secret};
 use crate::token_endpoint::Machine;
 use crate::world::{Answer, Asking, NOON, Person, World, base64, fresh_root};
 
 const SECRETS: &str = "/v1/secrets/nl-01/secrets";
+const TOKENS: &str = "/v1/me/personal-access-tokens";
 const SECRET: &str = "/v1/secrets/nl-01/secret/app/a";
 const PUT: &str = "/v1/secrets/nl-01/secret/app/a/versions";
 const ROTATE: &str = "/v1/kms/nl-01/keys/default/rotate";
@@ -173,7 +179,7 @@ async fn each_credential_has_keys_of_its_own_in_each_organisation() {
     for (by, made) in [(&world.owner, 2), (&other, 3), (&world.owner, 2), (&other, 3)] {
         assert_eq!(put(&world, by, "k", "next").await.body["version"], made);
     }
-    let tokens = world.post(&world.owner, "/v1/me/personal-access-tokens");
+    let tokens = world.post(&world.owner, TOKENS);
     let second = tokens.json(json!({"name": "second"})).expect(201).await;
     let token = second.body["token"].as_str().unwrap().to_owned();
     let second = Person { token, ..world.owner.clone() };
@@ -223,13 +229,7 @@ async fn of_two_hundred_at_once_one_is_done_and_all_have_its_answer() {
                 let (world, body) = (world.clone(), body.clone());
                 tokio::spawn(async move {
                     let by = &world.owner;
-                    world
-                        .post(by, url)
-                        .json(body)
-                        .under("at once")
-                        .header("if-match", "*")
-                        .send()
-                        .await
+                    world.post(by, url).json(body).under(url).header("if-match", "*").send().await
                 })
             })
             .collect();
@@ -346,7 +346,8 @@ async fn a_key_that_is_none_is_refused() {
     assert!(!put(&world, &world.owner, &good, "next").await.is_replay());
     assert!(put(&world, &world.owner, &good, "next").await.is_replay());
     // Other methods have no use for one.
-    world.get(&world.owner, SECRET).under("").expect(200).await;
+    let twice = world.get(&world.owner, SECRET).under("").add_header("idempotency-key", "b");
+    twice.expect(200).await;
     world.patch(&world.owner, SECRET).json(json!({"description": "d"})).under("").expect(200).await;
 }
 
@@ -362,7 +363,8 @@ async fn every_call_has_its_record_and_a_replay_says_that_it_is_one() {
     make("another").expect(409).await;
     let record = |record: &Json| {
         let fields = ["resourceIdentity", "description"];
-        let [subject, description] = fields.map(|name| record[name].as_str().unwrap().to_owned());
+        let [subject, description] =
+            fields.map(|name| record[name].as_str().unwrap_or_default().to_owned());
         (record["context"]["status"].as_i64().unwrap(), subject, description)
     };
     let records = world.audit("action=kms.create").await;
@@ -439,4 +441,96 @@ async fn keys_outlive_a_restart_and_the_root_key() {
         assert_eq!(put(&world, &world.owner, "k", "another").await.status, 409);
     }
     assert_eq!(version(&world).await, 2);
+}
+
+/// Whether a file of the data folder has these bytes.
+fn is_stored(world: &World, needle: &[u8]) -> bool {
+    let mut files = std::fs::read_dir(world.folder.path()).unwrap();
+    files.any(|file| {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        bytes.windows(needle.len()).any(|window| window == needle)
+    })
+}
+
+#[tokio::test]
+async fn no_file_has_a_key_a_value_a_token_or_a_plain_hash_of_one() {
+    const PIN: &str = "pin-that-is-short-4711";
+    let world = World::new().await;
+    let made = json!({"path": "/app/a", "kmsKeyIdentity": "default", "description": "to-be-found",
+        "secretString": base64(PIN)});
+    let (body, new) = (value(PIN), json!({"name": "t"}));
+    // As a client that makes its keys of what it sends.
+    let hash = |text: &str| digest(&SHA256, text.as_bytes()).as_ref().to_vec();
+    let hex = |text: &str| hash(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let key = hex(PIN);
+    let mut shown = Vec::new();
+    for _ in 0..2 {
+        world.post(&world.owner, SECRETS).json(made.clone()).under(&key).expect(201).await;
+        world.post(&world.owner, PUT).json(body.clone()).under(PIN).expect(200).await;
+        let token = world.post(&world.owner, TOKENS).json(new.clone()).under("t").expect(201).await;
+        shown.extend(token.body["token"].as_str().map(str::to_owned));
+    }
+    assert_eq!(shown.len(), 1, "a token is shown once");
+    let texts = [PIN.to_owned(), base64(PIN), made.to_string(), body.to_string(), key];
+    for text in texts.iter().chain(&shown) {
+        assert!(!is_stored(&world, text.as_bytes()), "{text}");
+        let hashes = [hex(text).into_bytes(), base64(hash(text)).into_bytes(), hash(text)];
+        for (at, hash) in hashes.iter().enumerate() {
+            // A token is found by its hash.
+            let is_known = at == 2 && shown.contains(text);
+            assert_eq!(is_stored(&world, hash), is_known, "a hash of {text}");
+        }
+    }
+    assert!(is_stored(&world, b"to-be-found"), "the search finds what is there");
+}
+
+/// Sends a put under a key on a connection of its own, and waits for no answer.
+fn send_put(server: &Server, key: &str, body: &Json) -> TcpStream {
+    let address = server.env["COFFER_ENDPOINT"].strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let (token, body) = (&server.env["COFFER_TOKEN"], body.to_string());
+    write!(
+        stream,
+        "POST {PUT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+         x-organisation-identity: dev\r\nidempotency-key: {key}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    stream
+}
+
+/// Each round: a put is sent and the server is killed before it has answered; asked for again under its key it is
+/// there once, whether it was done before or not.
+#[test]
+fn a_retry_after_kill_9_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let http =
+        reqwest::blocking::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    let (mut server, mut done_before) = (dev(&data), 0);
+    assert_eq!(server.json(&http, "POST", SECRETS, secret(&server, "/app/a", "first")).0, 201);
+    let current = |server: &Server| {
+        let (_, secret) = server.json(&http, "GET", SECRET, Json::Null);
+        secret["currentVersion"].as_i64().unwrap()
+    };
+    for round in 0..12_u64 {
+        let (key, body) = (format!("round {round}"), value("next"));
+        let before = current(&server);
+        let stream = send_put(&server, &key, &body);
+        std::thread::sleep(Duration::from_micros(150 * round));
+        server.signal("-9");
+        drop((stream, server));
+        server = dev(&data);
+        let was_done = current(&server) == before + 1;
+        done_before += i32::from(was_done);
+        let retry = server.call(&http, "POST", PUT).header("idempotency-key", &key).json(&body);
+        let answer = retry.send().unwrap();
+        let is_replay = answer.headers().contains_key("idempotency-replayed");
+        assert_eq!((answer.status().as_u16(), is_replay), (200, was_done), "round {round}");
+        assert_eq!(answer.json::<Json>().unwrap()["version"], before + 1, "round {round}");
+        assert_eq!(current(&server), before + 1, "round {round}");
+    }
+    println!("done before the kill: {done_before} of 12");
+    server.kill();
 }
