@@ -1,11 +1,14 @@
 //! A change that is asked for twice under one idempotency key is made once (contract, section 15, 11): its answer
 //! commits with it, and whoever asks again gets that answer.
 
+use std::sync::Arc;
+
 use super::admit::renew;
 use super::record::Record;
 use super::{Scope, inspect, inspect_within, keep_house};
 use crate::app::App;
 use crate::error::{Error, Kept, Result};
+use crate::keyring::TagKey;
 use crate::model::action::Action;
 use crate::model::administrator::AdministratorCall;
 use crate::model::caller::{Arrival, Call};
@@ -92,8 +95,7 @@ impl Once {
         arrival: &Arrival,
         project: &str,
     ) -> Result<Self> {
-        open_tag_key(app).await?;
-        let tags = app.keyring.tag_key().ok_or_else(|| Error::bug("no key of tags"))?;
+        let tags = tag_key(app).await?;
         let place = [arrival.method.as_str(), &arrival.path, &key.query, project];
         let name = tags.of_key(owner, credential, &key.text);
         let request = tags.of_request(&name, place, key.body());
@@ -115,25 +117,23 @@ impl Once {
     }
 }
 
-/// Has the key of tags ready. It is made when it is first needed; of two that are made at once, the first one stays.
-async fn open_tag_key(app: &App) -> Result<()> {
-    let purpose = SigningPurpose::Idempotency;
-    if app.keyring.tag_key().is_some() {
-        return Ok(());
+/// The key of tags, made when it is first needed. Of two that are made at once, the first one stays.
+async fn tag_key(app: &App) -> Result<Arc<TagKey>> {
+    if let Some(key) = app.keyring.tag_key() {
+        return Ok(key);
     }
+    let purpose = SigningPurpose::Idempotency;
     let find = async move |tx: &mut Tx| tx.find_signing_key(purpose).await;
-    let found = match inspect(app, find).await? {
-        Some(found) => Some(found),
-        None => {
-            let id = app.clock.fresh_id("mac-")?;
-            let (made, now) = (app.keyring.generate_tag_key(&id)?, app.clock.now());
-            keep_house(app, "", async move |tx| {
-                tx.insert_signing_key(purpose, &id, &made, now).await?;
-                tx.find_signing_key(purpose).await
-            })
-            .await?
-        }
-    };
+    let mut found = inspect(app, find).await?;
+    if found.is_none() {
+        let id = app.clock.fresh_id("mac-")?;
+        let (made, now) = (app.keyring.generate_tag_key(&id)?, app.clock.now());
+        let make = async move |tx: &mut Tx| {
+            tx.insert_signing_key(purpose, &id, &made, now).await?;
+            tx.find_signing_key(purpose).await
+        };
+        found = keep_house(app, "", make).await?;
+    }
     let (id, wrapped) = found.ok_or_else(|| Error::bug("the key of tags is gone"))?;
-    app.keyring.open_tag_key(&id, &wrapped).map(|_| ())
+    app.keyring.open_tag_key(&id, &wrapped)
 }
