@@ -1,6 +1,7 @@
 //! Administrators of the platform: their token → a call, or the refusal that everybody gets.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use coffer_crypto::token;
 
@@ -18,7 +19,7 @@ pub async fn authenticate_administrator(
     app: &App,
     arrival: Arrival,
     authorization: &[&str],
-    idempotency: Result<Option<IdempotencyKey>>,
+    idempotency: Result<Option<Arc<IdempotencyKey>>>,
 ) -> Result<AdministratorCall> {
     let failure = match hash_of(authorization) {
         Ok(token) => {

@@ -6,6 +6,7 @@ mod exchange;
 pub mod token_endpoint;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use coffer_crypto::token::{self, TokenHash};
@@ -31,7 +32,7 @@ pub struct Claims<'a> {
     /// Identity or slug, empty when none is named.
     pub organisation: Result<&'a str>,
     pub project: Result<Option<String>>,
-    pub idempotency: Result<Option<IdempotencyKey>>,
+    pub idempotency: Result<Option<Arc<IdempotencyKey>>>,
 }
 
 /// Finds the caller, or records the failure: missing, malformed, unknown and expired look the same.

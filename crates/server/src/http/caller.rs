@@ -68,12 +68,12 @@ async fn authenticate(app: &App, parts: &mut Parts) -> Result<Call> {
 }
 
 /// The key of a `POST`, which the body finds in the extensions; other methods have no use for one.
-pub fn idempotency_key(parts: &mut Parts) -> Result<Option<IdempotencyKey>> {
+pub fn idempotency_key(parts: &mut Parts) -> Result<Option<Arc<IdempotencyKey>>> {
     if parts.method != Method::POST {
         return Ok(None);
     }
     let Some(text) = only(&parts.headers, IDEMPOTENCY_KEY)? else { return Ok(None) };
-    let key = IdempotencyKey::new(text, parts.uri.query().unwrap_or_default())?;
+    let key = Arc::new(IdempotencyKey::new(text, parts.uri.query().unwrap_or_default())?);
     parts.extensions.insert(key.clone());
     Ok(Some(key))
 }

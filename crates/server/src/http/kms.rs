@@ -226,7 +226,7 @@ pub async fn read_body(app: &App, request: Request) -> JsonBody {
     let (parts, body) = request.into_parts();
     let time = std::time::Duration::from_secs(app.config.limits.body_seconds);
     let body = JsonBody::read(&parts.headers, body, time).await;
-    if let Some(key) = parts.extensions.get::<IdempotencyKey>() {
+    if let Some(key) = parts.extensions.get::<Arc<IdempotencyKey>>() {
         key.with_body(body.came());
     }
     body

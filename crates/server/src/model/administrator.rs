@@ -1,5 +1,7 @@
 //! Administrators of the platform: whoever runs it, and no organisation's.
 
+use std::sync::Arc;
+
 use coffer_crypto::token::TokenHash;
 
 use super::caller::Arrival;
@@ -26,5 +28,5 @@ pub struct AdministratorCall {
     pub administrator: Administrator,
     pub arrival: Arrival,
     /// Under which a change is made once, or what is wrong with it.
-    pub idempotency: Result<Option<IdempotencyKey>>,
+    pub idempotency: Result<Option<Arc<IdempotencyKey>>>,
 }

@@ -149,7 +149,7 @@ pub struct Call {
     /// The project the call names, by identity or slug.
     pub project: Option<String>,
     /// Under which a change is made once, however often it is asked for.
-    pub idempotency: Option<IdempotencyKey>,
+    pub idempotency: Option<Arc<IdempotencyKey>>,
 }
 
 /// How a call came, before anybody knows who it is.

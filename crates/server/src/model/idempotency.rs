@@ -12,12 +12,11 @@ pub const KEY_CHARS_MAX: usize = 128;
 pub type Body = Arc<Zeroizing<Vec<u8>>>;
 
 /// The key that a request carries, with what tells the request from others and is recorded nowhere.
-#[derive(Clone)]
 pub struct IdempotencyKey {
     pub text: String,
     /// As it stands in the URL.
     pub query: String,
-    body: Arc<OnceLock<Body>>,
+    body: OnceLock<Body>,
 }
 
 impl IdempotencyKey {
@@ -27,7 +26,7 @@ impl IdempotencyKey {
             let why = format!("must have 1 to {KEY_CHARS_MAX} printable ASCII characters");
             return Err(Error::invalid("idempotency-key", why));
         }
-        Ok(Self { text: text.to_owned(), query: query.to_owned(), body: Arc::default() })
+        Ok(Self { text: text.to_owned(), query: query.to_owned(), body: OnceLock::new() })
     }
 
     /// Remembers the body, which comes later than the head.
