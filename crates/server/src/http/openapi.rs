@@ -292,9 +292,20 @@ fn tell_of_replays(operation: &mut Map<String, Json>) {
                 "description": "`true` when this is the answer of before, and nothing was done",
                 "schema": {"type": "string", "enum": ["true"]}
             });
+            let schema = &mut response["content"]["application/json"]["schema"];
+            if schema["$ref"].as_str().is_some_and(|name| name.starts_with(SHOWN_ONCE)) {
+                *schema = json!({"anyOf": [schema.clone(), {
+                    "type": "object", "required": ["identity"], "additionalProperties": false,
+                    "properties": {"identity": {"type": "string"}},
+                    "description": "When replayed: what is shown once is not shown again"
+                }]});
+            }
         }
     }
 }
+
+/// How the schemas of answers begin that show a token, a secret or a code.
+const SHOWN_ONCE: &str = "#/components/schemas/Created";
 
 fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<Json> {
     let mut parameters = Vec::new();

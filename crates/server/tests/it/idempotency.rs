@@ -133,7 +133,7 @@ async fn every_post_that_changes_something_is_done_once() {
 }
 
 /// Actions of POSTs that change something, as the table of actions says.
-fn posts_that_change() -> BTreeSet<&'static str> {
+pub fn posts_that_change() -> BTreeSet<&'static str> {
     let changes =
         |name: &str| Action::ALL.iter().any(|a| a.rule().name == name && a.changes_state());
     let posts = all_calls().into_iter().filter(|call| call.method == "POST");
