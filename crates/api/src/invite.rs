@@ -79,7 +79,6 @@ pub struct CreateInviteRequest {
     /// At most 30 days from now; 7 days when neither this nor `duration` is there.
     pub expires_at: Option<Time>,
     /// For example `24h` or `7d`, in place of `expiresAt`.
-    #[schema(pattern = "^[0-9]+[smhd]$")]
     pub duration: Option<String>,
 }
 

@@ -27,6 +27,8 @@ CREATE TABLE identity_providers (
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     object_version BIGINT NOT NULL,
+    -- Grows with each change that ends the tokens given out before it.
+    generation BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (organisation_id, provider_id),
     UNIQUE (organisation_id, issuer)
 );
@@ -54,6 +56,7 @@ CREATE TABLE federated_identities (
     object_version BIGINT NOT NULL,
     expires_at BIGINT,
     last_used_at BIGINT,
+    generation BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (organisation_id, identity_id),
     FOREIGN KEY (organisation_id, account_id)
         REFERENCES service_accounts (organisation_id, account_id),

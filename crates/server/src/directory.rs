@@ -219,7 +219,9 @@ async fn load_bearer(
         false => tx.find_credential_holder(&token.credential).await?,
     };
     let holds = |found: &CredentialHolder| {
-        found.account == token.account && found.scopes.cover(&token.scopes)
+        found.account == token.account
+            && found.generation == token.generation
+            && found.scopes.cover(&token.scopes)
     };
     let Some(found) = found.filter(holds) else { return Ok(None) };
     let ends = found.expires_at.map_or(token.expires_at, |at| at.min(token.expires_at));

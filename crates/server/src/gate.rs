@@ -76,6 +76,8 @@ pub enum Subject {
 #[derive(Clone)]
 pub struct Scope {
     pub caller: Arc<Caller>,
+    /// The caller without what a project's policies grant.
+    pub member: Arc<Caller>,
     pub arrival: Arrival,
     pub organisation: String,
     pub region: Option<Region>,
@@ -87,6 +89,8 @@ pub struct Scope {
     pub key: Option<Arc<Key>>,
     /// The project whose policies count besides the organisation's roles; empty for none.
     granting: String,
+    /// Whether any of that ends by itself or counts under conditions.
+    is_timed: bool,
     /// The identity epoch before which the caller was read.
     epoch: u64,
 }

@@ -35,8 +35,8 @@ struct Known {
 struct Fetched {
     keys: Arc<KeySet>,
     at: i64,
-    /// The provider's version: where the keys are may have changed with it.
-    version: i64,
+    /// The provider's: where the keys are may have changed with it, or which they are.
+    generation: i64,
 }
 
 impl Issuers {
@@ -78,9 +78,7 @@ impl Issuers {
         let fresh = known
             .keys
             .as_ref()
-            .filter(|fetched| {
-                now - fetched.at < FRESH && fetched.version == provider.object_version
-            })
+            .filter(|fetched| now - fetched.at < FRESH && fetched.generation == provider.generation)
             .map(|fetched| fetched.keys.clone());
         if let Some(keys) = fresh.clone().filter(|keys| keys.knows(token)) {
             return Ok(keys);
@@ -107,7 +105,7 @@ async fn renew(
 ) -> Result<Arc<KeySet>, &'static str> {
     let fetched = tokio::time::timeout(TIME_MAX, fetch(&egress, &provider)).await;
     let keys = Arc::new(fetched.unwrap_or(Err("the issuer did not answer in 5 seconds"))?);
-    known.keys = Some(Fetched { keys: keys.clone(), at: now, version: provider.object_version });
+    known.keys = Some(Fetched { keys: keys.clone(), at: now, generation: provider.generation });
     Ok(keys)
 }
 

@@ -53,6 +53,7 @@ pub(super) async fn exchange(
         account: identity.account.clone(),
         credential: identity.id.clone(),
         scopes: narrow(&identity.scopes, wanted)?,
+        generation: identity.generation + found.provider.generation,
         issued_at: whole(now),
         expires_at: end(now, lifetime_seconds, identity.expires_at),
     };

@@ -95,12 +95,13 @@ pub async fn grant(
         Ok(granted) => return Ok(granted),
         Err(no) => no,
     };
-    let is_callers = matches!(no.error.outcome(), Outcome::Invalid | Outcome::Unauthenticated);
-    if no.recorded || !is_callers {
+    if no.recorded || no.error.outcome() == Outcome::TooMany {
         return Err(no);
     }
-    // SECURITY: as with any credential, who fails too often is turned away without a record.
-    app.auth_failures.count(arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))?;
+    if matches!(no.error.outcome(), Outcome::Invalid | Outcome::Unauthenticated) {
+        // SECURITY: as with any credential, who fails too often is turned away without a record.
+        app.auth_failures.count(arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))?;
+    }
     tracing::info!(code = no.code, cause = no.error.cause(), "no token given");
     match gate::refuse(app, &arrival, no.error.clone()).await {
         failure @ Error::Unavailable { .. } => Err(failure.into()),
@@ -151,6 +152,7 @@ async fn issue(
         account: found.account,
         credential: found.id,
         scopes: narrow(&found.scopes, wanted)?,
+        generation: found.generation,
         issued_at: whole(now),
         expires_at: end(now, lifetime_seconds, found.expires_at),
     };

@@ -13,24 +13,17 @@ use crate::model::caller::{Call, Caller, Claim, Standing};
 use crate::model::decide::{Target, allows};
 use crate::model::identity::{Organisation, Region};
 use crate::model::key::Key;
+use crate::model::policy::PolicyGrant;
 use crate::store::Tx;
 
 /// The order of checks of section 2.10, up to and including IAM. The record learns on the way what the
 /// call is about, so that a refusal names it.
 pub(super) async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record) -> Result<Scope> {
     let (rule, now) = (ask.action.rule(), app.clock.now());
-    let mut scope = Scope {
-        epoch: app.store.identity_epoch(),
-        // INVARIANT: decided on what holds now; a body may have taken its time since the caller was found.
-        caller: app.directory.read_caller(&call.claim, now).await?,
-        arrival: call.arrival.clone(),
-        organisation: String::new(),
-        region: None,
-        project: String::new(),
-        subject: String::new(),
-        key: None,
-        granting: String::new(),
-    };
+    let epoch = app.store.identity_epoch();
+    // INVARIANT: decided on what holds now; a body may have taken its time since the caller was found.
+    let caller = app.directory.read_caller(&call.claim, now).await?;
+    let mut scope = Scope::of(call, caller, epoch);
     record.is_by(&scope.caller);
     if let Some(flaw) = &call.flaw {
         return Err(flaw.clone());
@@ -51,12 +44,14 @@ pub(super) async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record)
         if !organisation.has(Feature::Projects) {
             return Err(feature_off(Feature::Projects, rule.resource));
         }
-        let (project, held) = enter_project(app, &scope, project, now).await?;
-        if rule.counts_policies() {
-            (scope.caller, scope.granting) = (held, project.clone());
+        let held = enter_project(app, &scope, project, now).await?;
+        scope.project.clone_from(&held.project);
+        if rule.resource.is_in_projects() {
+            record.project.clone_from(&held.project);
         }
-        record.project.clone_from(&project);
-        scope.project = project;
+        if rule.counts_policies() {
+            scope.hold(held);
+        }
     } else if rule.resource.needs_project() {
         return Err(Error::invalid("", "header `X-Project-Identity` is missing"));
     }
@@ -72,9 +67,10 @@ pub(super) async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record)
             Some(id)
         }
         Subject::Project(reference) => {
-            let (project, held) = enter_project(app, &scope, &reference, now).await?;
-            (scope.caller, scope.granting) = (held, project.clone());
-            Some(project)
+            let held = enter_project(app, &scope, &reference, now).await?;
+            record.project.clone_from(&held.project);
+            scope.hold(held);
+            Some(scope.granting.clone())
         }
         named => Some(find_named(app, &scope, ask.action, named).await?),
     };
@@ -85,24 +81,55 @@ pub(super) async fn admit(app: &App, call: &Call, ask: Ask, record: &mut Record)
     Ok(Scope { subject: subject.unwrap_or_default(), ..scope })
 }
 
-/// A project by identity or slug, and the caller with what its policies grant besides. Who holds nothing there
-/// learns of none.
-async fn enter_project(
-    app: &App,
-    scope: &Scope,
-    reference: &str,
-    now: i64,
-) -> Result<(String, Arc<Caller>)> {
+/// What somebody holds within a project.
+struct Held {
+    project: String,
+    /// With what its policies grant besides.
+    caller: Arc<Caller>,
+    is_timed: bool,
+}
+
+impl Scope {
+    /// Of whoever calls, before it is known what for.
+    fn of(call: &Call, caller: Arc<Caller>, epoch: u64) -> Self {
+        Self {
+            epoch,
+            member: caller.clone(),
+            caller,
+            arrival: call.arrival.clone(),
+            organisation: String::new(),
+            region: None,
+            project: String::new(),
+            subject: String::new(),
+            key: None,
+            granting: String::new(),
+            is_timed: false,
+        }
+    }
+
+    /// Lets the policies of a project count.
+    fn hold(&mut self, held: Held) {
+        self.granting = held.project;
+        self.caller = held.caller;
+        self.is_timed = held.is_timed;
+    }
+}
+
+/// A project by identity or slug, and what the caller holds there. Who holds nothing learns of none.
+async fn enter_project(app: &App, scope: &Scope, reference: &str, now: i64) -> Result<Held> {
     let project = app.directory.read_project(&scope.organisation, reference).await?;
     let held =
-        app.directory.read_policy_grants(&scope.caller, &scope.organisation, &project.id).await?;
+        app.directory.read_policy_grants(&scope.member, &scope.organisation, &project.id).await?;
     let caller = match held.is_empty() {
-        true => scope.caller.clone(),
-        false => Arc::new(scope.caller.within(&held, now, scope.arrival.client)),
+        true => scope.member.clone(),
+        false => Arc::new(scope.member.within(&held, now, scope.arrival.client)),
     };
     match caller.grants.is_empty() {
         true => Err(Error::NotFound { noun: "project", cause: "no grant at all".to_owned() }),
-        false => Ok((project.id.clone(), caller)),
+        false => {
+            let is_timed = held.iter().any(PolicyGrant::is_timed);
+            Ok(Held { project: project.id.clone(), caller, is_timed })
+        }
     }
 }
 
@@ -210,15 +237,17 @@ pub(super) async fn renew(
     action: Action,
     now: i64,
 ) -> Result<Option<Scope>> {
-    if !tx.identities_moved_since(scope.epoch) {
-        return scope.caller.check_alive(now).map(|()| None);
+    if !tx.identities_moved_since(scope.epoch) && !scope.is_timed {
+        return scope.member.check_alive(now).map(|()| None);
     }
     let mut scope = scope.clone();
-    scope.caller = Arc::new(directory::reload_caller(tx, claim, now).await?);
+    scope.member = Arc::new(directory::reload_caller(tx, claim, now).await?);
+    scope.caller = scope.member.clone();
     if action.rule().audience == Audience::Authenticated {
         return Ok(Some(scope));
     }
-    check_features(member_of(&scope.caller)?, action)?;
+    let organisation = member_of(&scope.member)?;
+    check_features(organisation, action)?;
     if let Some(region) = &mut scope.region {
         let regions = tx.list_regions().await?;
         let found = regions.into_iter().find(|found| found.id == region.id);
@@ -226,12 +255,14 @@ pub(super) async fn renew(
         check_kms(action, Some(region))?;
     }
     if !scope.project.is_empty() {
+        if !organisation.has(Feature::Projects) {
+            return Err(feature_off(Feature::Projects, action.rule().resource));
+        }
         tx.find_project(&scope.project).await?.ok_or(Error::not_found("project"))?;
     }
     if !scope.granting.is_empty() {
-        let held = tx.list_policy_grants(&scope.caller.principal, &scope.granting).await?;
-        let held = scope.caller.within(&held, now, scope.arrival.client);
-        scope.caller = Arc::new(held);
+        let held = tx.list_policy_grants(&scope.member.principal, &scope.granting).await?;
+        scope.caller = Arc::new(scope.member.within(&held, now, scope.arrival.client));
     }
     let subject = Some(scope.subject.as_str()).filter(|subject| !subject.is_empty());
     decide(&scope.caller, action, subject)?;
@@ -246,8 +277,8 @@ pub(super) async fn renew_within(
     action: Action,
 ) -> Result<Option<Scope>> {
     let now = app.clock.now();
-    if app.store.identity_epoch() == scope.epoch {
-        return scope.caller.check_alive(now).map(|()| None);
+    if app.store.identity_epoch() == scope.epoch && !scope.is_timed {
+        return scope.member.check_alive(now).map(|()| None);
     }
     let (claim, scope) = (claim.clone(), scope.clone());
     inspect_within(app, &scope.organisation.clone(), async move |tx| {

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::record::Record;
-use super::refuse;
 use crate::app::App;
 use crate::directory;
 use crate::error::{Error, Result};
@@ -120,7 +119,12 @@ async fn end<T: Send + 'static>(
         app.auth_failures.count(client)?;
     }
     match is_unknown {
-        true => Err(refuse(app, &record.arrival, error).await),
+        // Whoever is known stays so in the record.
+        true => {
+            Record { action: Action::FailAuth, organisation: String::new(), ..record }
+                .end(app, Err(error), Vec::new())
+                .await
+        }
         false => record.end(app, Err(error), Vec::new()).await,
     }
 }

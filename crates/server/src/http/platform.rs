@@ -116,7 +116,7 @@ pub async fn update_region(
 /// List requests for larger quotas, the newest first
 #[utoipa::path(get, path = "/v1/platform/quota-increase-requests", tag = "Platform",
     params(("decision" = Option<String>, Query, description = "`pending`, `approved` or `denied`",
-        pattern = "^(pending|approved|denied)$")),
+        pattern = "^(pending|approved|denied)?$")),
     responses((status = 200, body = Vec<PlatformQuotaIncrease>)))]
 pub async fn list_increases(
     State(app): State<Arc<App>>,

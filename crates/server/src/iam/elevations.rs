@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use coffer_api::{CreateElevationRequest, ReviewElevationRequest};
 
+use super::policy_bindings::check_room;
 use super::roles::{check_held, policy_rules, too_many};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -75,11 +76,11 @@ pub async fn request(
             return Err(Error::invalid("reason", "must have 1 to 1024 characters"));
         }
         let (kind, principal) = scope.caller.principal.kind_and_id();
-        let policy = tx.find_policy(&scope.project, &body.policy_identity).await?;
+        let policy = find_own_policy(tx, &scope.project, &body.policy_identity).await?;
         let elevation = Elevation {
             id: scope.subject.clone(),
             project: scope.project.clone(),
-            policy: policy.ok_or(Error::not_found("IAM policy"))?.id,
+            policy: policy.id,
             principal: (kind.to_owned(), principal.to_owned()),
             reason: reason.to_owned(),
             labels: body.labels.clone().unwrap_or_default(),
@@ -139,7 +140,7 @@ pub async fn approve(
         if elevation.principal == (kind.to_owned(), principal.to_owned()) {
             return Err(Error::denied("nobody approves their own request"));
         }
-        let policy = read_policy(tx, &elevation).await?;
+        let policy = find_own_policy(tx, &elevation.project, &elevation.policy).await?;
         check_held(scope, &policy_rules(tx, &policy).await?, policy.reach())?;
         let holder = (elevation.principal.0.as_str(), elevation.principal.1.as_str());
         if !is_here(tx, holder).await? {
@@ -156,6 +157,7 @@ pub async fn approve(
             elevation: &elevation.id,
             expires_at: Some(elevation.expires_at),
         };
+        check_room(tx, holder).await?;
         tx.insert_policy_binding(&binding, now).await?;
         tx.describe(format!("{} for {} {}", policy.slug, holder.0, holder.1));
         review(tx, scope, elevation.clone(), ElevationStatus::Approved, &body, now).await
@@ -231,9 +233,15 @@ async fn is_here(tx: &mut Tx, (kind, id): (&str, &str)) -> Result<bool> {
     })
 }
 
-async fn read_policy(tx: &mut Tx, elevation: &Elevation) -> Result<IamPolicy> {
-    let found = tx.find_policy(&elevation.project, &elevation.policy).await?;
-    found.ok_or_else(|| Error::invalid("", "the policy does not hold in the project any more"))
+/// A policy of the project itself.
+///
+/// SECURITY: one that holds here from above would be bound above, for all that lies below it.
+async fn find_own_policy(tx: &mut Tx, project: &str, reference: &str) -> Result<IamPolicy> {
+    let policy = tx.find_policy(project, reference).await?.ok_or(Error::not_found("IAM policy"))?;
+    match policy.project == project {
+        true => Ok(policy),
+        false => Err(Error::invalid("", "the policy is of a project above; ask for it there")),
+    }
 }
 
 /// The request that was authorised.

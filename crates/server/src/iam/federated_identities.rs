@@ -8,7 +8,7 @@ use super::roles::{check_roles_held, too_many};
 use super::tokens::check_bounds;
 use super::{Filter, maker};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
 use crate::model::caller::Call;
@@ -66,6 +66,7 @@ pub async fn create(
         let (scopes, expires_at) =
             check_bounds(scope, &body.allowed_scopes, body.expires_at, now).map_err(renamed)?;
         let account = tx.find_service_account(&body.service_account_identity).await?;
+        let account = account.filter(|account| may_act_for(scope, &account.id));
         let account = account.ok_or(Error::not_found("service account"))?;
         let provider = tx.find_provider(&body.provider_identity).await?;
         let provider = provider.ok_or(Error::not_found("identity provider"))?;
@@ -89,6 +90,7 @@ pub async fn create(
             object_version: 1,
             expires_at,
             last_used_at: None,
+            generation: 0,
         };
         check(&identity)?;
         check_roles_held(tx, scope, ("service_account", &account.id), now).await?;
@@ -96,6 +98,7 @@ pub async fn create(
             return Err(too_many("federated identities", limits::FEDERATED_IDENTITIES_MAX));
         }
         tx.insert_federation(&identity).await?;
+        tx.describe(told(&identity));
         read_federation(tx, scope).await
     })
     .await
@@ -146,13 +149,20 @@ pub async fn update(
             status,
             expires_at,
             updated_at: now,
-            ..before
+            ..before.clone()
         };
         check(&identity)?;
+        let ends_tokens = status != before.status
+            || (&identity.audiences, identity.audience_mode, &identity.conditions)
+                != (&before.audiences, before.audience_mode, &before.conditions);
         if lets_in {
+            if !may_act_for(scope, &identity.account) {
+                return Err(Error::invalid("", "this would grant more than you hold yourself"));
+            }
             check_roles_held(tx, scope, ("service_account", &identity.account), now).await?;
         }
-        tx.set_federation(&identity).await?;
+        tx.set_federation(&identity, ends_tokens).await?;
+        tx.describe(told(&identity));
         Ok(used(&shared, read_federation(tx, scope).await?))
     })
     .await
@@ -186,6 +196,18 @@ fn bounds(
         (true, Ok((scopes, _))) => Ok((scopes, before.expires_at)),
         (_, bounds) => bounds.map_err(renamed),
     }
+}
+
+/// For the record: whose tokens stand for whom.
+fn told(identity: &FederatedIdentity) -> String {
+    let [account, provider] = [&identity.account, &identity.provider];
+    let subject = shorten(&identity.subject);
+    format!("{} for {account}: {subject} of {provider}", identity.status.word())
+}
+
+/// SECURITY: trusting tokens for an account is as good as making a credential of it.
+pub(super) fn may_act_for(scope: &Scope, account: &str) -> bool {
+    allows(&scope.caller.grants, Action::CreateCredential, Target::One(account))
 }
 
 /// The field has another name here.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use coffer_api::{CreateIdentityProviderRequest, UpdateIdentityProviderRequest};
 use serde_json::Value as Json;
 
+use super::federated_identities::may_act_for;
 use super::roles::{check_roles_held, too_many};
 use super::{Filter, maker};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
 use crate::model::caller::Call;
@@ -68,6 +69,7 @@ pub async fn create(
             created_at: now,
             updated_at: now,
             object_version: 1,
+            generation: 0,
         };
         check(&shared, &provider)?;
         if provider.issuer.contains('?') {
@@ -79,6 +81,7 @@ pub async fn create(
             return Err(too_many("identity providers", limits::PROVIDERS_MAX));
         }
         tx.insert_provider(&provider).await?;
+        tx.describe(shorten(&provider.issuer));
         read_provider(tx, scope).await
     })
     .await
@@ -121,17 +124,23 @@ pub async fn update(
             ..before.clone()
         };
         check(&shared, &provider)?;
-        let is_trusted_anew = provider.jwks_uri != before.jwks_uri
+        let ends_tokens = provider.jwks_uri != before.jwks_uri
             || provider.local_jwks != before.local_jwks
-            || (status == Status::Active && before.status != Status::Active);
+            || status != before.status;
+        let is_trusted_anew = ends_tokens && (status == before.status || status == Status::Active);
         if is_trusted_anew {
             let trusting = tx.list_federations_of_provider(&provider.id).await?;
             let accounts: BTreeSet<_> = trusting.into_iter().map(|one| one.account).collect();
             for account in &accounts {
+                if !may_act_for(scope, account) {
+                    return Err(Error::invalid("", "this would grant more than you hold yourself"));
+                }
                 check_roles_held(tx, scope, ("service_account", account), now).await?;
             }
         }
-        tx.set_provider(&provider).await?;
+        tx.set_provider(&provider, ends_tokens).await?;
+        let keys = if is_trusted_anew { ", trusted anew" } else { "" };
+        tx.describe(format!("{} {}{keys}", provider.status.word(), shorten(&provider.issuer)));
         read_provider(tx, scope).await
     })
     .await

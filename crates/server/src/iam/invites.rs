@@ -81,6 +81,7 @@ pub async fn create(
             return Err(too_many("invites", INVITES_MAX));
         }
         tx.insert_invite(&hash, &invite).await?;
+        tx.describe(format!("{} {}{}", invite.email, invite.role.word(), gives(&invite)));
         view(tx, invite).await
     })
     .await?;
@@ -162,11 +163,17 @@ async fn check_inviter(tx: &mut Tx, invite: &Invite, now: i64) -> Result<()> {
         return Err(too_much());
     }
     if !invite.team.is_empty() {
+        if !allows(&held, Action::AddTeamMember, Target::One(&invite.team)) {
+            return Err(too_much());
+        }
         check_roles_held_by(tx, (&by, &held), ("team", &invite.team), now).await?;
     }
     if !invite.bound_role.is_empty()
         && let Some(role) = tx.find_role(&invite.bound_role).await?
     {
+        if !allows(&held, Action::CreateBinding, Target::One(&role.id)) {
+            return Err(too_much());
+        }
         check_held_by(&held, &rules_of(tx, &role).await?, HandOn::Below)?;
     }
     Ok(())
@@ -231,7 +238,7 @@ async fn join(
     }
     // Whoever comes second finds none: one invite, one member.
     tx.delete_invite(&invite.id).await?;
-    tx.describe(format!("user {} as {}", user.subject, invite.role.word()));
+    tx.describe(format!("user {} as {}{}", user.subject, invite.role.word(), gives(invite)));
     let member = clock.fresh_id("m-")?;
     tx.insert_member(&member, &user.subject, invite.role, now).await?;
     if !invite.team.is_empty() && tx.find_team(&invite.team).await?.is_some() {
@@ -284,6 +291,16 @@ async fn insert_user(
     };
     tx.insert_token(hash, &token, app.clock.now()).await?;
     Ok(user)
+}
+
+/// What an invite gives besides the membership, for the records.
+fn gives(invite: &Invite) -> String {
+    let [team, role] = [&invite.team, &invite.bound_role];
+    let told = |word: &str, id: &str| match id {
+        "" => String::new(),
+        id => format!(", {word} {id}"),
+    };
+    told("team", team) + &told("role", role)
 }
 
 async fn view(tx: &mut Tx, invite: Invite) -> Result<View> {

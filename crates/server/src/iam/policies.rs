@@ -152,6 +152,10 @@ pub async fn update(
         };
         check(&policy)?;
         tx.set_policy_about(&policy).await?;
+        if body.conditionals.is_some() {
+            let now = if policy.conditionals.is_some() { "set" } else { "removed" };
+            tx.describe(format!("conditionals {now}"));
+        }
         view(tx, scope).await
     })
     .await

@@ -15,7 +15,7 @@ use crate::model::decide::{Target, allows};
 use crate::model::limits;
 use crate::model::pattern::Pattern;
 use crate::model::policy::{IamPolicy, PolicyBinding};
-use crate::model::role::{Binding, Holder, Rule};
+use crate::model::role::{Binding, Holder, Role, Rule};
 use crate::model::term::read_end;
 use crate::store::{NewPolicyBinding, Tx};
 
@@ -67,6 +67,7 @@ pub async fn create(
         if tx.list_policy_bindings(&policy.id).await?.len() >= limits::BINDINGS_MAX {
             return Err(too_many("bindings", limits::BINDINGS_MAX));
         }
+        check_room(tx, (holder.0, &holder.1)).await?;
         let id = shared.clock.fresh_id("")?;
         let new = NewPolicyBinding {
             id: &id,
@@ -221,7 +222,11 @@ pub async fn list_access(
             }
         }
         if asks_for("organisation_role") {
-            for role in tx.list_roles().await? {
+            // SECURITY: who holds the organisation's roles is not told by a policy of a project.
+            let may = |role: &Role| {
+                allows(&scope.member.grants, Action::ListBindings, Target::One(&role.id))
+            };
+            for role in tx.list_roles().await?.into_iter().filter(may) {
                 let rules = rules_of(tx, &role).await?;
                 let bindings = tx.list_bindings(&role.id).await?;
                 query.collect("organisation_role", &role.id, &rules, bindings, &mut found);
@@ -279,6 +284,14 @@ impl AccessQuery {
         rule.resources.iter().any(names)
             && (rule.identities.is_empty() || rule.identities.iter().any(matches))
             && (self.permissions.is_empty() || words.meets(asked))
+    }
+}
+
+/// Refuses one more binding of whoever has too many: their grants are kept in memory, and compared.
+pub(super) async fn check_room(tx: &mut Tx, holder: (&str, &str)) -> Result<()> {
+    match tx.count_policy_bindings_of(holder).await? >= limits::POLICIES_OF_ONE_MAX {
+        true => Err(too_many("policies of one principal", limits::POLICIES_OF_ONE_MAX)),
+        false => Ok(()),
     }
 }
 

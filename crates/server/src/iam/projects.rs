@@ -5,12 +5,14 @@ use std::sync::Arc;
 use coffer_api::{CreateProjectRequest, UpdateProjectRequest};
 
 use super::Filter;
-use super::roles::too_many;
+use super::policy_bindings::check_room;
+use super::roles::{check_held, policy_rules, too_many};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Ask, Scope, Subject};
 use crate::model::action::Action;
 use crate::model::caller::Call;
+use crate::model::decide::HandOn;
 use crate::model::limits;
 use crate::model::policy::IamPolicy;
 use crate::model::project::Project;
@@ -54,11 +56,11 @@ pub async fn list(app: &Arc<App>, call: &Call, filter: Result<Filter>) -> Result
 
 /// Whoever holds anything in the organisation holds it in each project; others see those whose policies they hold.
 async fn is_seen(tx: &mut Tx, scope: &Scope, project: &Project) -> Result<bool> {
-    if !scope.caller.grants.is_empty() {
+    if !scope.member.grants.is_empty() {
         return Ok(true);
     }
-    let held = tx.list_policy_grants(&scope.caller.principal, &project.id).await?;
-    Ok(!scope.caller.within(&held, scope.arrival.at, scope.arrival.client).grants.is_empty())
+    let held = tx.list_policy_grants(&scope.member.principal, &project.id).await?;
+    Ok(!scope.member.within(&held, scope.arrival.at, scope.arrival.client).grants.is_empty())
 }
 
 /// Makes a project with its system policies, and binds whoever makes it to the one that grants all of it.
@@ -138,6 +140,7 @@ async fn insert_system_policies(
                 elevation: "",
                 expires_at: None,
             };
+            check_room(tx, binding.holder).await?;
             tx.insert_policy_binding(&binding, project.created_at).await?;
         }
     }
@@ -162,12 +165,16 @@ pub async fn update(
         let body = body.as_ref().map_err(Clone::clone)?;
         let before = read_project(tx, scope).await?;
         let parent = match body.parent_project_identity.as_deref() {
-            None => before.parent,
+            None => before.parent.clone(),
             Some(parent) => find_parent(tx, scope, parent).await?,
         };
         // Seen in the same transaction that writes it: no two changes make a circle between them.
         if !parent.is_empty() && tx.list_line(&parent).await?.contains(&before.id) {
             return Err(Error::invalid("parentProjectIdentity", "lies below the project itself"));
+        }
+        if parent != before.parent {
+            check_replicated(tx, scope, &parent).await?;
+            tx.describe(format!("moved from `{}` to `{parent}`", before.parent));
         }
         let project = Project {
             name: body.name.as_deref().map_or(Ok(before.name), limits::check_name)?,
@@ -214,6 +221,17 @@ async fn find_parent(tx: &mut Tx, scope: &Scope, reference: &str) -> Result<Stri
         Some(parent) if is_seen(tx, scope, &parent).await? => Ok(parent.id),
         _ => Err(missing),
     }
+}
+
+/// SECURITY: whoever moves a project opens it to all who hold the replicated policies of its new place.
+async fn check_replicated(tx: &mut Tx, scope: &Scope, parent: &str) -> Result<()> {
+    if parent.is_empty() {
+        return Ok(());
+    }
+    for policy in tx.list_policies(parent).await?.iter().filter(|policy| policy.replicate) {
+        check_held(scope, &policy_rules(tx, policy).await?, HandOn::Below)?;
+    }
+    Ok(())
 }
 
 fn check(project: &Project) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Roles, their rules and bindings (contract, section 4.1).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coffer_api::{CreateBindingRequest, CreateRoleRequest, CreateRuleRequest};
@@ -265,11 +266,24 @@ pub(super) async fn check_roles_held_by(
     for role in tx.list_roles_of(principal).await? {
         check_held_by(held, &rules_of(tx, &role).await?, HandOn::Below)?;
     }
+    let mut of_projects: BTreeMap<String, Vec<Grant>> = BTreeMap::new();
     for policy in tx.list_policies_of(principal, now).await? {
-        let own = tx.list_policy_grants(by, &policy.project).await?;
-        let grants: Vec<_> =
-            own.into_iter().map(|own| own.grant).chain(held.iter().cloned()).collect();
-        check_held_by(&grants, &policy_rules(tx, &policy).await?, policy.reach())?;
+        let rules = policy_rules(tx, &policy).await?;
+        if check_held_by(held, &rules, policy.reach()).is_ok() {
+            continue;
+        }
+        if !of_projects.contains_key(&policy.project) {
+            if of_projects.len() >= limits::PROJECTS_COMPARED_MAX {
+                let why =
+                    "it holds policies of too many projects; this is for who holds it by a role";
+                return Err(Error::invalid("", why));
+            }
+            let own = tx.list_policy_grants(by, &policy.project).await?.into_iter();
+            let grants = own.map(|own| own.grant).chain(held.iter().cloned()).collect();
+            of_projects.insert(policy.project.clone(), grants);
+        }
+        let grants = of_projects.get(&policy.project).map_or(held, Vec::as_slice);
+        check_held_by(grants, &rules, policy.reach())?;
     }
     Ok(())
 }

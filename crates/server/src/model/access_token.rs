@@ -19,6 +19,8 @@ pub struct AccessToken {
     pub credential: String,
     /// None means no restriction.
     pub scopes: Scopes,
+    /// Of what federates the account, when it was given out; 0 for an access credential.
+    pub generation: i64,
     /// Microseconds since 1970, whole seconds.
     pub issued_at: i64,
     pub expires_at: i64,
@@ -36,6 +38,13 @@ struct Claims {
     jti: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     scope: String,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    generation: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// The first part of every token that a key signs.
@@ -58,6 +67,7 @@ impl AccessToken {
             exp: self.expires_at / SECOND,
             jti: self.id.clone(),
             scope: self.scopes.words().join(" "),
+            generation: self.generation,
         };
         let json = serde_json::to_vec(&claims).map_err(|error| Error::bug(error.to_string()))?;
         Ok(URL_SAFE_NO_PAD.encode(json))
@@ -76,6 +86,7 @@ impl AccessToken {
             account: claims.sub,
             credential: claims.client_id,
             scopes: Scopes::of_text(&claims.scope),
+            generation: claims.generation,
             issued_at: claims.iat.checked_mul(SECOND)?,
             expires_at: claims.exp.checked_mul(SECOND)?,
         })
@@ -88,13 +99,14 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_by_its_issuer_alone() {
-        for scope in ["", "api:read", "api:read api:write"] {
+        for (scope, generation) in [("", 0), ("api:read", 1), ("api:read api:write", 7)] {
             let token = AccessToken {
                 id: "at-1".into(),
                 organisation: "o-1".into(),
                 account: "sa-1".into(),
                 credential: "ac-1".into(),
                 scopes: Scopes::of_text(scope),
+                generation,
                 issued_at: 7 * SECOND,
                 expires_at: 3607 * SECOND,
             };

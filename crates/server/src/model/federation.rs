@@ -61,6 +61,8 @@ pub struct Provider {
     pub created_at: i64,
     pub updated_at: i64,
     pub object_version: i64,
+    /// Tokens that say an earlier one have ended.
+    pub generation: i64,
 }
 
 /// How the audiences of a token meet the trusted ones.
@@ -114,6 +116,8 @@ pub struct FederatedIdentity {
     pub object_version: i64,
     pub expires_at: Option<i64>,
     pub last_used_at: Option<i64>,
+    /// Tokens that say an earlier one have ended.
+    pub generation: i64,
 }
 
 /// A federated identity with both that it ties together.
@@ -261,6 +265,7 @@ mod tests {
             object_version: 1,
             expires_at: None,
             last_used_at: None,
+            generation: 0,
         };
         changes(&mut identity);
         identity

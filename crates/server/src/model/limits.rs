@@ -30,6 +30,10 @@ pub const RULES_MAX: usize = 100;
 pub const BINDINGS_MAX: usize = 1000;
 /// Roles that are bound to one user, team or service account itself.
 pub const ROLES_OF_ONE_MAX: i64 = 256;
+/// The same of IAM policies: whoever makes projects holds one of each.
+pub const POLICIES_OF_ONE_MAX: i64 = 1000;
+/// Projects whose policies are compared before somebody comes to act for whoever holds them.
+pub const PROJECTS_COMPARED_MAX: usize = 64;
 /// Of the identities in all rules of an organisation.
 pub const RULE_BYTES_MAX: usize = 1024 * 1024;
 pub const PROJECTS_MAX: usize = 1000;

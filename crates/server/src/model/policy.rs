@@ -62,7 +62,7 @@ pub struct PolicyBinding {
 /// What a policy grants to a caller, and when that counts.
 #[derive(Debug)]
 pub struct PolicyGrant {
-    /// Slug of the policy.
+    /// Identity of the policy.
     pub policy: String,
     pub grant: Grant,
     pub expires_at: Option<i64>,
@@ -70,6 +70,11 @@ pub struct PolicyGrant {
 }
 
 impl PolicyGrant {
+    /// Whether it ends by itself or counts under conditions.
+    pub fn is_timed(&self) -> bool {
+        self.expires_at.is_some() || self.conditions.is_some()
+    }
+
     pub fn counts(&self, circumstances: &Circumstances<'_>) -> bool {
         self.expires_at.is_none_or(|at| at > circumstances.now)
             && self.conditions.as_ref().is_none_or(|policy| policy.conditions_hold(circumstances))

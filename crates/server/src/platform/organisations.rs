@@ -118,9 +118,20 @@ pub async fn update(
             wanted.projects.unwrap_or(before.projects_gate),
         ];
         tx.set_gates(&before.id, gates, shared.clock.now()).await?;
+        tx.describe(told(gates, body));
         view(tx, &before.id).await
     })
     .await
+}
+
+/// For the records: how the gates stand, and which maxima were set.
+fn told([secrets, kms, projects]: [bool; 3], body: &UpdateOrganisationRequest) -> String {
+    let quota = |(quota, most): (&String, &Option<i64>)| match most {
+        Some(most) => format!(", {quota} at most {most}"),
+        None => format!(", {quota} as configured"),
+    };
+    let quotas: String = body.quotas.iter().flatten().map(quota).collect();
+    format!("gates: secrets {secrets}, kms {kms}, projects {projects}{quotas}")
 }
 
 /// The organisation that the transaction is within.

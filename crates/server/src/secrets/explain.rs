@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{Named, address, parse_policy};
+use super::{Named, address, stored_policy};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Scope};
@@ -14,6 +14,7 @@ use crate::model::caller::{Call, Principal, Team};
 use crate::model::decide::{Grant, Target, decide};
 use crate::model::role::{Holder, Rule};
 use crate::model::roles;
+use crate::model::secret::Secret;
 use crate::store::Tx;
 
 /// What is asked, beside the path.
@@ -70,7 +71,7 @@ struct Who {
     teams: Vec<Team>,
     /// What the organisation's roles grant.
     grants: Vec<Grant>,
-    /// What the project's policies grant, now and for the caller's address: slug and grant.
+    /// What the project's policies grant, now and for the caller's address: the policy's identity and its grant.
     by_policy: Vec<(String, Grant)>,
     is_caller: bool,
 }
@@ -205,9 +206,7 @@ async fn ask_policy(
         return Ok(None);
     }
     let Some(secret) = tx.find_secret(&address(scope)?).await? else { return Ok(None) };
-    let Some((json, policy)) = parse_policy(secret.access_policy.as_ref())? else {
-        return Ok(None);
-    };
+    let Some((json, policy)) = stored_policy(&secret)? else { return Ok(None) };
     let circumstances = who.circumstances(scope, app.clock.now());
     let said = policy.check(action, &circumstances);
     let allowed = said.is_ok();
@@ -216,20 +215,21 @@ async fn ask_policy(
         Ok(()) => "nothing in the access policy is against it".to_owned(),
         Err(error) => error.reason(),
     };
-    let condition = may_read.then(|| deciding(json, allowed, passes)).flatten();
+    let condition = may_read.then(|| deciding(&secret, json, allowed, passes)).flatten();
     Ok(Some(PolicySays { allowed, reason: may_read.then_some(reason), condition }))
 }
 
 /// The place of the condition or statement that decides by itself: one that denies, or one that lets pass.
 fn deciding(
+    secret: &Secret,
     policy: &Json,
     allowed: bool,
     passes: impl Fn(&AccessPolicy) -> bool,
 ) -> Option<String> {
     for group in ["conditions", "allowed", "denied", "statements"] {
         for (at, item) in policy[group].as_array().into_iter().flatten().enumerate() {
-            let alone = json!({group: [item]});
-            let Ok(Some((_, alone))) = parse_policy(Some(&alone)) else { continue };
+            let alone = Secret { access_policy: Some(json!({group: [item]})), ..secret.clone() };
+            let Ok(Some((_, alone))) = stored_policy(&alone) else { continue };
             let effect = item["effect"].as_str().unwrap_or_default();
             let denies = group == "denied" || effect.eq_ignore_ascii_case("deny");
             let decides = match allowed {

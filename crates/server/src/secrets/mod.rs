@@ -101,6 +101,18 @@ async fn seal(
     Ok((key.latest_version, sealed))
 }
 
+/// The access policy of a secret, if it has one, with names that mean whom they meant when it was set.
+fn stored_policy(secret: &Secret) -> Result<Option<(&Json, AccessPolicy)>> {
+    let found = parse_policy(secret.access_policy.as_ref())
+        .map_err(|error| Error::corrupt(format!("a stored access policy: {error}")))?;
+    Ok(found.map(|(json, mut policy)| {
+        if let Some(names) = &secret.policy_names {
+            policy.hold_to(names);
+        }
+        (json, policy)
+    }))
+}
+
 /// Checks a policy as it was sent. `null` and `{}` mean none; anything else is kept as it came.
 fn parse_policy(policy: Option<&Json>) -> Result<Option<(&Json, AccessPolicy)>> {
     match policy {

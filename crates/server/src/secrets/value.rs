@@ -5,7 +5,7 @@ use std::sync::Arc;
 use coffer_api::{GetSecretValueRequest, PutSecretValueRequest};
 use coffer_crypto::SecretBytes;
 
-use super::{Named, address, parse_policy, seal, wrapped};
+use super::{Named, address, seal, stored_policy, wrapped};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Scope};
@@ -145,14 +145,7 @@ fn check_body_path(path: Option<&str>, at: &Address) -> Result<()> {
 }
 
 fn check_policy(app: &App, scope: &Scope, secret: &Secret, action: Action) -> Result<()> {
-    let Some((_, mut policy)) = parse_policy(secret.access_policy.as_ref())
-        .map_err(|error| Error::corrupt(format!("a stored access policy: {error}")))?
-    else {
-        return Ok(());
-    };
-    if let Some(names) = &secret.policy_names {
-        policy.hold_to(names);
-    }
+    let Some((_, policy)) = stored_policy(secret)? else { return Ok(()) };
     let circumstances = Circumstances {
         principal: &scope.caller.principal,
         teams: &scope.caller.teams,

@@ -55,8 +55,8 @@ impl Tx {
         self.rows(sql::LIST_PROVIDERS, &[Text(&organisation)], read_provider).await
     }
 
-    /// Sets everything but the issuer.
-    pub async fn set_provider(&mut self, provider: &Provider) -> Result<()> {
+    /// Sets everything but the issuer; ends the tokens given out before, if it is to.
+    pub async fn set_provider(&mut self, provider: &Provider, ends_tokens: bool) -> Result<()> {
         self.identities_changed();
         let organisation = self.organisation();
         let (labels, annotations) = (to_json(&provider.labels)?, to_json(&provider.annotations)?);
@@ -72,6 +72,7 @@ impl Tx {
             Value::text_or_null(keys.as_deref()),
             Text(provider.status.word()),
             Int(provider.updated_at),
+            ends_tokens.into(),
         ];
         self.change_one(sql::SET_PROVIDER, &values).await
     }
@@ -143,8 +144,12 @@ impl Tx {
         self.rows(sql::LIST_FEDERATIONS_BETWEEN, &values, read_federation).await
     }
 
-    /// Sets everything but account, provider and subject.
-    pub async fn set_federation(&mut self, identity: &FederatedIdentity) -> Result<()> {
+    /// Sets everything but account, provider and subject; ends the tokens given out before, if it is to.
+    pub async fn set_federation(
+        &mut self,
+        identity: &FederatedIdentity,
+        ends_tokens: bool,
+    ) -> Result<()> {
         self.identities_changed();
         let organisation = self.organisation();
         let (labels, annotations) = (to_json(&identity.labels)?, to_json(&identity.annotations)?);
@@ -165,6 +170,7 @@ impl Tx {
             Text(identity.status.word()),
             Value::int_or_null(identity.expires_at),
             Int(identity.updated_at),
+            ends_tokens.into(),
         ];
         self.change_one(sql::SET_FEDERATION, &values).await
     }
@@ -202,6 +208,7 @@ fn read_provider(row: &Columns<'_>) -> Result<Provider> {
         created_at: row.int()?,
         updated_at: row.int()?,
         object_version: row.int()?,
+        generation: row.int()?,
         created_by: read_maker(row)?,
     })
 }
@@ -226,6 +233,7 @@ fn read_federation(row: &Columns<'_>) -> Result<FederatedIdentity> {
         object_version: row.int()?,
         expires_at: row.int_or_null()?,
         last_used_at: row.int_or_null()?,
+        generation: row.int()?,
         created_by: read_maker(row)?,
     })
 }

@@ -107,12 +107,10 @@ impl Tx {
         self.change_one(sql::INSERT_MEMBER, &values).await
     }
 
-    /// Ends a membership with all its role bindings and team memberships.
+    /// Ends a membership with all roles, policies and teams that the member had.
     pub async fn delete_member(&mut self, subject: &str) -> Result<()> {
-        self.identities_changed();
+        self.delete_bindings(("user", subject)).await?;
         let organisation = self.organisation();
-        self.execute(sql::DELETE_BINDINGS, &[Text(&organisation), Text("user"), Text(subject)])
-            .await?;
         self.execute(sql::DELETE_TEAM_MEMBER, &[Text(&organisation), Text(subject)]).await?;
         self.change_one(sql::DELETE_MEMBER, &[Text(&organisation), Text(subject)]).await
     }

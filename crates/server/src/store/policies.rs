@@ -227,6 +227,14 @@ impl Tx {
         self.execute(sql::DELETE_ELEVATED_BINDINGS, &values).await.map(|_| ())
     }
 
+    /// Bindings of a principal itself, in all projects.
+    pub async fn count_policy_bindings_of(&mut self, (kind, id): (&str, &str)) -> Result<i64> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Text(kind), Text(id)];
+        let count = self.row(sql::COUNT_POLICY_BINDINGS_OF, &values, |row| row.int()).await?;
+        Ok(count.unwrap_or_default())
+    }
+
     /// What the policies that hold in a project grant to a principal; to a user also by team.
     pub async fn list_policy_grants(
         &mut self,
@@ -242,7 +250,8 @@ impl Tx {
 }
 
 fn read_grants(row: &Columns<'_>) -> Result<Vec<PolicyGrant>> {
-    let (slug, system, replicate) = (row.text()?, row.flag()?, row.flag()?);
+    let (id, slug) = (row.text()?, row.text()?);
+    let (system, replicate) = (row.flag()?, row.flag()?);
     let conditionals = row.text_or_null()?.map(|text| from_json(&text)).transpose()?;
     let conditions = conditionals
         .map(|wire| AccessPolicy::compile(&wire).map(Arc::new))
@@ -256,7 +265,7 @@ fn read_grants(row: &Columns<'_>) -> Result<Vec<PolicyGrant>> {
     };
     let name = format!("policy {slug}");
     let of_policy = |grant| PolicyGrant {
-        policy: slug.clone(),
+        policy: id.clone(),
         grant: Grant { role: name.clone(), hand_on, ..grant },
         expires_at,
         conditions: conditions.clone(),

@@ -204,12 +204,13 @@ impl Tx {
         }
     }
 
-    /// Unbinds every role and policy from a principal.
+    /// Unbinds every role and policy from a principal, and takes back what it has asked for.
     pub async fn delete_bindings(&mut self, (kind, principal): (&str, &str)) -> Result<()> {
         self.identities_changed();
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(kind), Text(principal)];
         self.execute(sql::DELETE_POLICY_BINDINGS_OF, &values).await?;
+        self.execute(sql::CANCEL_ELEVATIONS_OF, &values).await?;
         self.execute(sql::DELETE_BINDINGS, &values).await.map(|_| ())
     }
 

@@ -20,6 +20,8 @@ pub struct CredentialHolder {
     pub slug: String,
     pub scopes: Scopes,
     pub expires_at: Option<i64>,
+    /// Tokens that say another one have ended.
+    pub generation: i64,
 }
 
 impl Tx {
@@ -166,6 +168,7 @@ pub(super) fn read_holder(row: &Columns<'_>) -> Result<CredentialHolder> {
         slug: row.text()?,
         scopes: Scopes::stored(row.json()?),
         expires_at: row.int_or_null()?,
+        generation: row.int()?,
     })
 }
 

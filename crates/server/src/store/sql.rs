@@ -135,7 +135,7 @@ macro_rules! elevation_columns {
 macro_rules! provider_columns {
     () => {
         concat!("p.provider_id, p.name, p.description, p.labels, p.annotations, p.issuer, p.jwks_uri, p.local_jwks,
-         p.status, p.created_at, p.updated_at, p.object_version, p.created_by, ", user_columns!())
+         p.status, p.created_at, p.updated_at, p.object_version, p.generation, p.created_by, ", user_columns!())
     };
 }
 
@@ -143,7 +143,7 @@ macro_rules! federation_columns {
     () => {
         concat!("f.identity_id, f.name, f.description, f.labels, f.annotations, f.account_id, f.provider_id,
          f.subject, f.audiences, f.audience_mode, f.scopes, f.conditions, f.status, f.created_at,
-         f.updated_at, f.object_version, f.expires_at, f.last_used_at, f.created_by, ", user_columns!())
+         f.updated_at, f.object_version, f.expires_at, f.last_used_at, f.generation, f.created_by, ", user_columns!())
     };
 }
 
@@ -363,6 +363,8 @@ statements! {
     DELETE_POLICY_BINDINGS = "DELETE FROM policy_bindings WHERE organisation_id = $1 AND policy_id IN (
         SELECT policy_id FROM iam_policies
         WHERE organisation_id = $1 AND (policy_id = $2 OR project_id = $2))";
+    COUNT_POLICY_BINDINGS_OF = "SELECT COUNT(*) FROM policy_bindings
+        WHERE organisation_id = $1 AND principal_kind = $2 AND principal_id = $3";
     DELETE_POLICY_BINDINGS_OF = "DELETE FROM policy_bindings
         WHERE organisation_id = $1 AND principal_kind = $2 AND principal_id = $3";
     DELETE_ELEVATED_BINDINGS = "DELETE FROM policy_bindings
@@ -370,7 +372,7 @@ statements! {
     /// The rules of every policy that holds in the project $2 and is bound to a principal $3 of the kind $4, a
     /// user also by team; a system policy has none here.
     LIST_POLICY_RULES_OF = concat!(line_of_project!(), "
-        SELECT p.slug, p.system, p.replicate, p.conditionals, bound.expires_at, r.resources,
+        SELECT p.policy_id, p.slug, p.system, p.replicate, p.conditionals, bound.expires_at, r.resources,
         r.resource_identities, r.permissions
         FROM (
             SELECT b.policy_id, b.expires_at FROM policy_bindings b WHERE b.organisation_id = $1
@@ -399,6 +401,8 @@ statements! {
         AND status = 'pending' AND expires_at > $5";
     SET_ELEVATION = "UPDATE access_elevations SET status = $3, reviewed_by = $4, review_note = $5,
         updated_at = $6 WHERE organisation_id = $1 AND elevation_id = $2 AND status = $7";
+    CANCEL_ELEVATIONS_OF = "UPDATE access_elevations SET status = 'cancelled'
+        WHERE organisation_id = $1 AND principal_kind = $2 AND principal_id = $3 AND status = 'pending'";
     DELETE_ELEVATIONS = "DELETE FROM access_elevations
         WHERE organisation_id = $1 AND (policy_id = $2 OR project_id = $2)";
     // Administrators of the platform.
@@ -477,7 +481,7 @@ statements! {
         credential_id, access_key, name, description, scopes, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     FIND_CREDENTIAL = "SELECT c.credential_id, c.organisation_id, c.account_id, a.slug, c.scopes,
-        c.expires_at FROM access_credentials c JOIN service_accounts a
+        c.expires_at, CAST(0 AS BIGINT) FROM access_credentials c JOIN service_accounts a
         ON a.organisation_id = c.organisation_id AND a.account_id = c.account_id
         WHERE c.credential_hash = $1";
     LIST_CREDENTIALS = "SELECT credential_id, access_key, name, description, scopes, created_at, expires_at,
@@ -491,7 +495,7 @@ statements! {
 
     /// As FIND_CREDENTIAL, by its identity: for access tokens.
     FIND_CREDENTIAL_HOLDER = "SELECT c.credential_id, c.organisation_id, c.account_id, a.slug, c.scopes,
-        c.expires_at FROM access_credentials c JOIN service_accounts a
+        c.expires_at, CAST(0 AS BIGINT) FROM access_credentials c JOIN service_accounts a
         ON a.organisation_id = c.organisation_id AND a.account_id = c.account_id
         WHERE c.organisation_id = $1 AND c.credential_id = $2";
 
@@ -508,7 +512,8 @@ statements! {
         LEFT JOIN users u ON u.subject = p.created_by WHERE p.organisation_id = $1 ORDER BY p.provider_id");
     SET_PROVIDER = "UPDATE identity_providers SET name = $3, description = $4, labels = $5,
         annotations = $6, jwks_uri = $7, local_jwks = $8, status = $9, updated_at = $10,
-        object_version = object_version + 1 WHERE organisation_id = $1 AND provider_id = $2";
+        object_version = object_version + 1, generation = generation + $11
+        WHERE organisation_id = $1 AND provider_id = $2";
     DELETE_PROVIDER = "DELETE FROM identity_providers WHERE organisation_id = $1 AND provider_id = $2";
     INSERT_FEDERATION = "INSERT INTO federated_identities (organisation_id, identity_id, account_id,
         provider_id, name, description, labels, annotations, subject, audiences, audience_mode, scopes,
@@ -526,7 +531,7 @@ statements! {
         ORDER BY f.identity_id");
     SET_FEDERATION = "UPDATE federated_identities SET name = $3, description = $4, labels = $5,
         annotations = $6, audiences = $7, audience_mode = $8, scopes = $9, conditions = $10, status = $11,
-        expires_at = $12, updated_at = $13, object_version = object_version + 1
+        expires_at = $12, updated_at = $13, object_version = object_version + 1, generation = generation + $14
         WHERE organisation_id = $1 AND identity_id = $2";
     DELETE_FEDERATION = "DELETE FROM federated_identities
         WHERE organisation_id = $1 AND identity_id = $2";
@@ -534,7 +539,7 @@ statements! {
         WHERE organisation_id = $1 AND account_id = $2";
     /// As FIND_CREDENTIAL_HOLDER, while both the identity and its provider are in use.
     FIND_FEDERATION_HOLDER = "SELECT f.identity_id, f.organisation_id, f.account_id, a.slug, f.scopes,
-        f.expires_at FROM federated_identities f
+        f.expires_at, f.generation + p.generation FROM federated_identities f
         JOIN identity_providers p ON p.organisation_id = f.organisation_id
             AND p.provider_id = f.provider_id
         JOIN service_accounts a ON a.organisation_id = f.organisation_id AND a.account_id = f.account_id

@@ -156,3 +156,23 @@ async fn whoever_has_left_is_granted_nothing() {
     world.write(&acme, async move |tx| tx.delete_member(&subject).await).await;
     world.post(&world.owner, &of(ALL, &request, "/approve")).project("p").expect(400).await;
 }
+
+/// A policy of a project above would be bound above, for everything below it.
+#[tokio::test]
+async fn a_policy_from_above_is_asked_for_above() {
+    let (world, person) = prepared().await;
+    let below = json!({"name": "below", "parentProjectIdentity": "p"});
+    world.post(&world.owner, "/v1/projects").json(below).expect(201).await;
+    let rule = json!({"resources": ["secret"], "permissions": ["*"]});
+    let policy = json!({"name": "everywhere", "replicateToChildren": true, "rules": [rule]});
+    world
+        .post(&world.owner, "/v1/projects/iam/policies")
+        .project("p")
+        .json(policy)
+        .expect(201)
+        .await;
+    let asked = json!({"policyIdentity": "everywhere", "reason": "r", "duration": "1h"});
+    let refused = world.post(&person, OWN).project("below").json(asked.clone()).expect(400).await;
+    assert_eq!(refused.message(), "the policy is of a project above; ask for it there");
+    world.post(&person, OWN).project("p").json(asked).expect(201).await;
+}

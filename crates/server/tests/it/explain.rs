@@ -287,3 +287,29 @@ async fn a_secret_that_may_not_be_read_is_not_told() {
     assert_eq!(said["accessPolicy"], json!({"allowed": false}));
     assert_eq!(said["allowed"], false);
 }
+
+/// A policy means whom its names meant when it was set, in explanations too.
+#[tokio::test]
+async fn a_slug_that_is_free_again_is_explained_as_it_is_decided() {
+    let world = World::new().await;
+    let person = world.person_with("secret", &["/a"], &["getSecretValue"]).await;
+    world.secret("/a", "x").await;
+    let team = json!({"name": "t"});
+    let member = json!({"userIdentity": person.subject});
+    let join = async || {
+        world.post(&world.owner, "/v1/teams").json(team.clone()).expect(201).await;
+        world.post(&world.owner, "/v1/teams/t/members").json(member.clone()).expect(201).await;
+    };
+    join().await;
+    let statement = json!({"effect": "Allow", "actions": ["read"], "principals": ["team:t"]});
+    let policy = json!({"accessPolicy": {"statements": [statement]}});
+    world.put(&world.owner, "/v1/secrets/nl-01/secret/a/policy").json(policy).expect(200).await;
+    let of = format!("user:{}", person.subject);
+    for may in [true, false] {
+        let told = explain(&world, &world.owner, "/a", "getSecretValue", &of).await;
+        assert_eq!(told["allowed"], may, "{told}");
+        assert_eq!(really(&world, &person, "/a", "getSecretValue").await, may);
+        world.delete(&world.owner, "/v1/teams/t").expect(204).await;
+        join().await;
+    }
+}

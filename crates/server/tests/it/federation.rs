@@ -296,7 +296,25 @@ async fn what_is_taken_away_ends_the_token_with_the_next_call() {
         assert!(!trust.accepts(&trust.claims(what, json!({}))).await);
         let back = trust.set(&url, json!({"status": "active"})).await;
         assert_eq!(back.status, if status.is_empty() { 400 } else { 200 }, "{}", back.text);
-        assert_eq!(trust.works(&token).await, if status.is_empty() { 401 } else { 200 });
+        assert_eq!(trust.works(&token).await, 401, "what has ended stays so");
+        assert_eq!(trust.accepts(&trust.claims(what, json!({}))).await, !status.is_empty());
+    }
+    // Other terms end what was given out under the old ones.
+    let url = format!("{FEDERATIONS}/{}", trust.trusts("terms", json!({})).await);
+    for (terms, status) in [
+        (json!({"description": "d", "labels": {"a": "b"}}), 200),
+        (json!({"conditions": {"ref": "main"}}), 401),
+        (json!({"conditions": {}}), 401),
+        (json!({"audienceMatchMode": "all"}), 401),
+        (json!({"trustedAudiences": []}), 200),
+        (json!({"trustedAudiences": ["another"]}), 401),
+    ] {
+        let more = if terms.get("labels").is_some() { json!({}) } else { json!({"ref": "main"}) };
+        let claims = trust.claims("terms", more);
+        let granted = trust.exchange(&trust.signer.token(&claims), &[]).await;
+        let token = granted.body["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(trust.set(&url, terms.clone()).await.status, 200);
+        assert_eq!(trust.works(&token).await, status, "{terms}");
     }
     let id = trust.trusts("deleted", json!({})).await;
     let token = trust.token("deleted").await;
@@ -308,6 +326,15 @@ async fn what_is_taken_away_ends_the_token_with_the_next_call() {
     assert_eq!(trust.works(&token).await, 401);
     assert!(!trust.accepts(&trust.claims("provider", json!({}))).await);
     assert_eq!(trust.set(&provider, json!({"status": "active"})).await.status, 200);
+    assert_eq!(trust.works(&token).await, 401, "what has ended stays so");
+    // Its keys are read again, a minute after the last time.
+    trust.world.set_now(NOON + 60_000_000);
+    let token = trust.token("provider").await;
+    assert_eq!(trust.works(&token).await, 200);
+    let keys = json!({"localJwks": {"keys": [trust.signer.jwk()]}});
+    assert_eq!(trust.set(&provider, keys).await.status, 200);
+    assert_eq!(trust.works(&token).await, 401, "given out under other keys");
+    let token = trust.token("provider").await;
     assert_eq!(trust.works(&token).await, 200);
     let account = format!("{ACCOUNTS}/{}", trust.account);
     trust.world.delete(&trust.world.owner, &account).expect(204).await;

@@ -317,6 +317,15 @@ async fn nobody_trusts_tokens_for_more_than_they_hold() {
         "providerIdentity": trust.provider, "providerSubject": "x"})
     };
     world.post(&world.owner, ACCOUNTS).json(json!({"name": "weak"})).expect(201).await;
+    // Trusting tokens for an account is as good as making a credential of it.
+    for account in ["weak", "ci", "none"] {
+        let refused = world.post(&keeper, FEDERATIONS).json(identity(account)).expect(404).await;
+        assert_eq!(refused.message(), "service account not found");
+    }
+    let own = trust.trusts("own", json!({})).await;
+    let status = json!({"conditions": {}});
+    world.put(&keeper, &format!("{FEDERATIONS}/{own}")).json(status).expect(400).await;
+    world.grant(&keeper, "service_account", &[], &["update"]).await;
     let weak = world.post(&keeper, FEDERATIONS).json(identity("weak")).expect(201).await.body;
     world.post(&keeper, FEDERATIONS).json(identity("ci")).expect(400).await;
     let strong = trust.trusts("s", json!({})).await;

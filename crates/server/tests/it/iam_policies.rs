@@ -444,3 +444,73 @@ async fn an_explanation_knows_policies_of_the_project() {
     world.set_now(NOON + 3 * HOUR);
     assert_eq!(explain(&world, "top").await["allowed"], false);
 }
+
+/// Moving a project opens it to all who hold the replicated policies of its new place.
+#[tokio::test]
+async fn nobody_moves_a_project_to_where_others_get_what_they_do_not_hold() {
+    let world = prepared().await;
+    let mut body = reader("everywhere");
+    body["replicateToChildren"] = json!(true);
+    policy(&world, &world.owner, body).await;
+    let mover = world.person_with("project", &[], &["read", "update"]).await;
+    let moved = json!({"parentProjectIdentity": "top"});
+    let refused = world.put(&mover, "/v1/projects/other").json(moved.clone()).expect(400).await;
+    assert_eq!(refused.message(), "this would grant more than you hold yourself");
+    world.put(&mover, "/v1/projects/other").json(json!({"description": "d"})).expect(200).await;
+    world.grant(&mover, "secret", &["/app/*"], &["getSecretValue"]).await;
+    world.put(&mover, "/v1/projects/other").json(moved).expect(200).await;
+    let told = world.audit("action=iam.project.update").await[0]["description"].clone();
+    assert!(told.as_str().unwrap().starts_with("moved from `` to `prj-"), "{told}");
+}
+
+#[tokio::test]
+async fn a_member_who_comes_back_has_lost_the_policies() {
+    let world = prepared().await;
+    let person = world.person().await;
+    let url = policy(&world, &world.owner, reader("readers")).await;
+    bind(&world, &world.owner, &url, json!({"userIdentity": person.subject})).expect(201).await;
+    assert_eq!(reveals(&world, &person, "top").await, 200);
+    let asked = json!({"policyIdentity": "readers", "reason": "r", "duration": "1h"});
+    let own = "/v1/projects/iam/my-access-elevations";
+    world.post(&person, own).project("top").json(asked).expect(201).await;
+    let (subject, id) = (person.subject.clone(), world.fresh_id("m-"));
+    world
+        .write(&world.acme.id, async move |tx| {
+            use coffer_server::model::identity::MemberRole::Member;
+            tx.delete_member(&subject).await?;
+            tx.insert_member(&id, &subject, Member, NOON).await
+        })
+        .await;
+    assert_eq!(reveals(&world, &person, "top").await, 404);
+    let left = world.get(&world.owner, &format!("{url}/bindings")).project("top").expect(200).await;
+    assert_eq!(left.body, json!([]));
+    let all = world.get(&world.owner, "/v1/projects/iam/access-elevations").project("top");
+    assert_eq!(all.expect(200).await.body[0]["status"], "cancelled");
+}
+
+/// Who holds the organisation's roles is the organisation's to tell.
+#[tokio::test]
+async fn a_project_tells_nothing_of_the_organisations_roles() {
+    let world = prepared().await;
+    world.person_as("org-auditor").await;
+    let admin = world.person().await;
+    let url = format!("{POLICIES}/org-admin");
+    bind(&world, &world.owner, &url, json!({"userIdentity": admin.subject})).expect(201).await;
+    let query = "resourceType=secret&resourceIdentity=/app/a&bindingTypes=organisation_role";
+    let url = format!("/v1/projects/iam/access-bindings?{query}");
+    let found = async |by: &Person| {
+        let found = world.get(by, &url).project("top").expect(200).await.body;
+        found["bindings"].as_array().unwrap().len()
+    };
+    assert_eq!((found(&world.owner).await, found(&admin).await), (1, 0));
+    // Nor does its log, whatever project the call has named.
+    let bound = json!({"userIdentity": world.nobody.subject});
+    let role = world.post(&world.owner, "/v1/iam/roles/secrets-read-access/bindings");
+    role.project("top").json(bound).expect(201).await;
+    world.get(&admin, "/v1/projects/top").expect(200).await;
+    let log = world.get(&admin, "/v1/audit").project("top").expect(200).await.body;
+    let actions: Vec<_> = log["items"].as_array().unwrap().iter().map(|e| &e["action"]).collect();
+    assert!(actions.contains(&&json!("iam.project.get")), "{actions:?}");
+    assert!(!actions.contains(&&json!("iam.binding.create")), "{actions:?}");
+    assert_eq!(world.audit("action=iam.binding.create").await[0]["action"], "iam.binding.create");
+}

@@ -212,7 +212,16 @@ async fn nobody_hands_out_what_they_do_not_hold() {
         assert_eq!(try_it(by, more.clone()).await, status, "{more}");
     }
     world.grant(&inviter, "secret", &[], &["read", "list"]).await;
+    // Who could not put anybody into the team by hand does not do it by an invite, nor with a role.
+    let by_role = json!({"rolebindingOnAccept": "secrets-read-access"});
+    assert_eq!(try_it(&inviter, json!({"joinTeamOnAccept": "readers"})).await, 400);
+    assert_eq!(try_it(&inviter, by_role.clone()).await, 400);
+    world.grant(&inviter, "team", &[], &["update"]).await;
     assert_eq!(try_it(&inviter, json!({"joinTeamOnAccept": "readers"})).await, 201);
+    world.grant(&inviter, "iam_role", &[], &["update"]).await;
+    assert_eq!(try_it(&inviter, by_role).await, 201);
+    let told = world.audit("action=iam.invite.create").await[0]["description"].clone();
+    assert!(told.as_str().unwrap().starts_with("new@acme.example MEMBER, role "), "{told}");
     world.get(&inviter, INVITES).expect(403).await;
 }
 
@@ -221,6 +230,7 @@ async fn nobody_hands_out_what_they_do_not_hold() {
 async fn an_invite_does_not_outlive_the_power_it_was_made_with() {
     let world = World::new().await;
     let inviter = world.person_with("membership", &[], &["create"]).await;
+    world.grant(&inviter, "iam_role", &[], &["update"]).await;
     let binding = json!({"userIdentity": inviter.subject});
     let bindings = "/v1/iam/roles/secrets-full-access/bindings";
     let binding = world.post(&world.owner, bindings).json(binding).expect(201).await.body;

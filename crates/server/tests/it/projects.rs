@@ -156,6 +156,32 @@ async fn whoever_holds_nothing_in_a_project_learns_of_none() {
     world.post(&world.nobody, PROJECTS).json(json!({"name": "more"})).expect(403).await;
 }
 
+/// Holding a project lets nobody see another one.
+#[tokio::test]
+async fn a_project_is_put_below_one_that_is_seen() {
+    let world = World::new().await;
+    let maker = world.person_with("project", &["prj-*"], &["create"]).await;
+    project(&world, &maker, json!({"name": "mine"})).await;
+    let (acme, subject) = (world.acme.id.clone(), maker.subject.clone());
+    // What is left is the policy of the own project.
+    world
+        .write(&acme, async move |tx| {
+            for role in tx.list_roles_of(("user", &subject)).await? {
+                for binding in tx.list_bindings(&role.id).await? {
+                    tx.delete_binding(&role.id, &binding.id).await?;
+                }
+            }
+            Ok(())
+        })
+        .await;
+    project(&world, &world.owner, json!({"name": "hidden"})).await;
+    for parent in ["hidden", "nothing"] {
+        let put = world.put(&maker, &format!("{PROJECTS}/mine"));
+        let refused = put.json(json!({"parentProjectIdentity": parent})).expect(400).await;
+        assert!(refused.message().contains("there is no such project"), "{}", refused.text);
+    }
+}
+
 /// Whoever makes a project holds it, and holds nothing else by it.
 #[tokio::test]
 async fn the_maker_of_a_project_is_its_administrator_and_no_more() {

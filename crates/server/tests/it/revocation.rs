@@ -1,9 +1,11 @@
 //! What is taken away is gone with the very next request.
 
+use coffer_server::error::Result;
 use coffer_server::store::Tx;
-use serde_json::json;
+use futures_util::FutureExt;
+use serde_json::{Value as Json, json};
 
-use crate::world::{NOON, Person, World, base64};
+use crate::world::{Answer, NOON, Person, World, base64};
 
 const SECRET: &str = "/v1/secrets/nl-01/secret/app/a";
 const ENCRYPT: &str = "/v1/kms/nl-01/keys/default/encrypt";
@@ -150,16 +152,14 @@ async fn what_is_taken_away_while_the_body_comes_is_gone() {
     assert_eq!(unbound.await.status, 403);
 }
 
-/// A change that has been admitted waits for its turn to be written; what is taken away before that is gone.
-#[tokio::test]
-async fn what_is_taken_away_while_a_change_waits_is_gone() {
-    use futures_util::FutureExt;
-    let (world, admin) = prepared().await;
-    let put = || {
-        let put = world.post(&admin, &format!("{SECRET}/versions"));
-        put.json(json!({"secretString": base64("next")})).send()
-    };
-    assert_eq!(put().await.status, 200);
+/// Sends a call that changes something while the store is busy, and has something taken away ahead of it: by now
+/// the call has been admitted, and waits for its turn.
+async fn overtaken(
+    world: &World,
+    call: impl Future<Output = Answer>,
+    take_away: impl FnOnce(),
+    write: impl AsyncFn(&mut Tx) -> Result<()> + Send + 'static,
+) -> Answer {
     let (started, starts) = std::sync::mpsc::channel::<()>();
     let (release, held) = std::sync::mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
@@ -171,19 +171,74 @@ async fn what_is_taken_away_while_a_change_waits_is_gone() {
     let mut blocking = Box::pin(world.app.store.write(&world.acme.id, block));
     assert!((&mut blocking).now_or_never().is_none());
     starts.recv().unwrap();
-    let subject = admin.subject.clone();
-    let unbind = async move |tx: &mut Tx| tx.delete_bindings(("user", &subject)).await;
-    let mut unbinding = Box::pin(world.app.store.write(&world.acme.id, unbind));
-    assert!((&mut unbinding).now_or_never().is_none());
-    let mut putting = Box::pin(put());
-    assert!((&mut putting).now_or_never().is_none(), "admitted, and waiting behind the unbinding");
+    let mut writing = Box::pin(world.app.store.write(&world.acme.id, write));
+    assert!((&mut writing).now_or_never().is_none());
+    let mut calling = Box::pin(call);
+    let waits = tokio::time::timeout(std::time::Duration::from_millis(200), &mut calling).await;
+    assert!(waits.is_err(), "admitted, and waiting behind what is taken away");
+    take_away();
     release.send(()).unwrap();
     blocking.await.unwrap();
-    unbinding.await.unwrap();
-    assert_eq!(putting.await.status, 403);
+    writing.await.unwrap();
+    calling.await
+}
+
+#[tokio::test]
+async fn what_is_taken_away_while_a_change_waits_is_gone() {
+    let (world, admin) = prepared().await;
+    let put = || {
+        let put = world.post(&admin, &format!("{SECRET}/versions"));
+        put.json(json!({"secretString": base64("next")})).send()
+    };
+    assert_eq!(put().await.status, 200);
+    let subject = admin.subject.clone();
+    let unbind = async move |tx: &mut Tx| tx.delete_bindings(("user", &subject)).await;
+    assert_eq!(overtaken(&world, put(), || (), unbind).await.status, 403);
     let records = world.audit(&format!("userIdentity={}", admin.subject)).await;
     assert_eq!(records[0]["action"], "secrets.putSecretValue");
     assert_eq!(records[0]["context"]["status"], 403);
+}
+
+/// What ends by itself ends for a change that waits, too; so does what a project's gate let through.
+#[tokio::test]
+async fn what_ends_while_a_change_waits_is_over() {
+    let (world, _) = prepared().await;
+    let person = world.person().await;
+    let post = async |url: &str, body: Json| {
+        world.post(&world.owner, url).project("p").json(body).expect(201).await;
+    };
+    world.post(&world.owner, "/v1/projects").json(json!({"name": "p"})).expect(201).await;
+    let keys = "/v1/kms/nl-01/keys";
+    post(keys, json!({"name": "k"})).await;
+    let binding = json!({"userIdentity": person.subject, "duration": "1h"});
+    let bindings = "/v1/projects/iam/policies/kms-full-access/bindings";
+    post(bindings, binding).await;
+    let rotate = || world.post(&person, &format!("{keys}/k/rotate")).project("p").send();
+    assert_eq!(rotate().await.status, 200);
+    let later = || world.set_now(NOON + 2 * 3_600_000_000);
+    assert_eq!(overtaken(&world, rotate(), later, async |_| Ok(())).await.status, 404);
+    let owner = || world.post(&world.owner, &format!("{keys}/k/rotate")).project("p").send();
+    let acme = world.acme.id.clone();
+    let off = async move |tx: &mut Tx| tx.set_gates(&acme, [true, true, false], NOON).await;
+    assert_eq!(overtaken(&world, owner(), || (), off).await.status, 403);
+}
+
+#[tokio::test]
+async fn an_invite_is_not_accepted_with_a_token_that_was_revoked_meanwhile() {
+    let (world, _) = prepared().await;
+    let invite = json!({"email": "guest@acme.example"});
+    let made = world.post(&world.owner, "/v1/invites").json(invite).expect(201).await.body;
+    let accept = world.post(&world.stranger, "/v1/invites/accept");
+    let accept = accept.without("x-organisation-identity");
+    let accept = accept.json(json!({"inviteCode": made["inviteCode"]})).send();
+    let subject = world.stranger.subject.clone();
+    let revoke = async move |tx: &mut Tx| {
+        for token in tx.list_tokens(&subject).await? {
+            tx.delete_token(&subject, &token.id).await?;
+        }
+        Ok(())
+    };
+    assert_eq!(overtaken(&world, accept, || (), revoke).await.status, 401);
 }
 
 /// What fails changes nothing of who may do what, and so makes nobody be looked up anew.
