@@ -15,6 +15,10 @@ pub enum Purpose {
     WrappingKey,
     /// The key that signs access tokens, under the root key.
     SigningKey,
+    /// An idempotency key, of which only a tag is kept.
+    IdempotencyKey,
+    /// A request under an idempotency key, of which only a tag is kept.
+    Request,
 }
 
 impl Purpose {
@@ -26,6 +30,8 @@ impl Purpose {
             Self::KmsEncrypt => "coffer/1/kms-encrypt",
             Self::WrappingKey => "coffer/1/wrapping-key",
             Self::SigningKey => "coffer/1/signing-key",
+            Self::IdempotencyKey => "coffer/1/idempotency-key",
+            Self::Request => "coffer/1/request",
         }
     }
 }
@@ -101,6 +107,8 @@ mod tests {
             Purpose::KmsEncrypt,
             Purpose::WrappingKey,
             Purpose::SigningKey,
+            Purpose::IdempotencyKey,
+            Purpose::Request,
         ];
         for (i, a) in all.iter().enumerate() {
             for b in all.iter().skip(i.saturating_add(1)) {

@@ -72,7 +72,7 @@ async fn known_token(
 async fn default_key(app: &Arc<App>, token: &str, organisation: &str) -> Result<String> {
     let (claim, arrival) = (claim(token, organisation), Arrival::system(app.clock.now()));
     let caller = app.directory.read_caller(&claim, app.clock.now()).await?;
-    let call = Call { claim, caller, arrival, flaw: None, project: None };
+    let call = Call { claim, caller, arrival, flaw: None, project: None, idempotency: None };
     let named = kms::Named { region: REGION.to_owned(), key: KEY.to_owned() };
     // By slug, so a key of that name which is pending deletion is not found.
     match kms::manage::read(app, &call, named, Precondition::default()).await {

@@ -74,6 +74,9 @@ pub enum Error {
     Precondition,
     #[error("not changed")]
     Unchanged { object_version: i64 },
+    /// Not a failure: the answer of before, in place of doing it again.
+    #[error("answered as before, under the same idempotency key; nothing was done")]
+    Replayed(Box<Kept>),
     #[error("request body is larger than 256 KiB")]
     BodyTooLarge,
     #[error("send the body with `Content-Type: application/json`")]
@@ -87,6 +90,17 @@ pub enum Error {
     Corrupt { cause: String },
     #[error("internal error")]
     Bug { cause: String },
+}
+
+/// The answer of a change, kept for whoever asks again with the same idempotency key.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub outcome: Outcome,
+    /// What the change was about.
+    pub subject: String,
+    /// JSON, empty for none.
+    pub body: String,
+    pub object_version: Option<i64>,
 }
 
 fn field_prefix(field: &str) -> String {
@@ -135,6 +149,7 @@ impl Error {
             Self::Conflict(_) => Outcome::Conflict,
             Self::Precondition => Outcome::Precondition,
             Self::Unchanged { .. } => Outcome::Unchanged,
+            Self::Replayed(kept) => kept.outcome,
             Self::BodyTooLarge => Outcome::BodyTooLarge,
             Self::MediaType => Outcome::MediaType,
             Self::TooMany { .. } => Outcome::TooMany,

@@ -3,7 +3,7 @@
 //! Every operation passes [`read`], [`write`] or [`work`], and nothing else opens a transaction for one. So
 //! two questions are answered by reading this file: was it authorised, and was it audited?
 //!
-//! - A **mutation** and its record commit in one transaction.
+//! - A **mutation** and its record commit in one transaction, and with an idempotency key its answer, too.
 //! - A **read** runs on a reading connection; its record commits with others before the answer leaves.
 //! - **Work** that takes a while happens outside of the store's threads; the call is decided again behind it.
 //! - A refusal, a miss and a failure are recorded by the same lines. No record, no answer.
@@ -11,6 +11,7 @@
 mod administration;
 mod admit;
 mod guests;
+mod once;
 mod pages;
 mod record;
 
@@ -22,6 +23,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::model::action::Action;
 use crate::model::caller::{Arrival, Call, Caller, Principal};
+use crate::model::idempotency::Answer;
 use crate::model::identity::Region;
 use crate::model::key::Key;
 use crate::store::Tx;
@@ -96,7 +98,7 @@ pub struct Scope {
 /// Passes a mutation: its changes and its record commit together, or neither does.
 pub async fn write<T, F>(app: &App, call: &Call, ask: Ask, operate: F) -> Result<T>
 where
-    T: Send + 'static,
+    T: Answer + Send + 'static,
     F: AsyncFn(&mut Tx, &Scope) -> Result<T> + Send + 'static,
 {
     let nothing = |_| std::future::ready(Ok(()));
@@ -116,16 +118,17 @@ pub async fn write_prepared<P, R, T, F>(
 where
     P: Send + 'static,
     R: Future<Output = Result<P>>,
-    T: Send + 'static,
+    T: Answer + Send + 'static,
     F: AsyncFn(&mut Tx, &Scope, &P) -> Result<T> + Send + 'static,
 {
     let mut record = Record::begin(app, call, &ask);
     let entered = async {
         let scope = admit(app, call, ask, &mut record).await?;
+        let once = once::begin(app, call, &scope, record.action).await?;
         let prepared = prepare(scope.clone()).await?;
-        Ok((scope, prepared))
+        Ok((scope, once, prepared))
     };
-    let (scope, prepared) = match entered.await {
+    let (scope, once, prepared) = match entered.await {
         Ok(entered) => entered,
         Err(refusal) => return record.end(app, Err(refusal), Vec::new()).await,
     };
@@ -137,8 +140,11 @@ where
         .write(&organisation, async move |tx| {
             // INVARIANT: decided on what holds when the change is made, however long it has waited for its turn.
             let outcome = match renew(tx, &claim, &scope, action, clock.now()).await {
-                Ok(Some(renewed)) => operate(tx, &renewed, &prepared).await,
-                Ok(None) => operate(tx, &scope, &prepared).await,
+                Ok(renewed) => {
+                    let scope = renewed.as_ref().unwrap_or(&scope);
+                    let operate = async |tx: &mut Tx| operate(tx, scope, &prepared).await;
+                    once::run(tx, once.as_ref(), &record, operate).await
+                }
                 Err(refusal) => Err(refusal),
             };
             let (notes, detail) = (tx.take_notes(), tx.take_detail());

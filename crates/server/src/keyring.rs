@@ -3,6 +3,7 @@
 mod allowance;
 mod context;
 mod data;
+mod idempotency;
 mod material;
 mod signing;
 mod value;
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::model::key::{Wrapped, WrappedKey};
 
 pub use allowance::{Allowance, Block, Permit, SEALS_AT_ONCE};
+pub use idempotency::TagKey;
 pub use material::Fresh;
 pub use signing::SigningKey;
 
@@ -41,6 +43,8 @@ pub struct Keyring {
     public: Cache<(String, String, Wrapped), Arc<str>>,
     /// The key of access tokens, once it was needed.
     signing: OnceLock<Arc<SigningKey>>,
+    /// The key of the tags of idempotency keys, once it was needed.
+    tags: OnceLock<Arc<TagKey>>,
     /// How often each key version may still seal.
     pub allowance: Allowance,
 }
@@ -54,6 +58,7 @@ impl Keyring {
             dropped: RwLock::default(),
             public: Cache::new(PUBLIC_MAX),
             signing: OnceLock::new(),
+            tags: OnceLock::new(),
             allowance: Allowance::default(),
         }
     }

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::gate;
 use crate::keyring::SigningKey;
 use crate::model::access_token::{AccessToken, header};
+use crate::model::key::SigningPurpose;
 
 /// A token as text.
 pub(super) async fn mint(app: &Arc<App>, says: &AccessToken) -> Result<Zeroizing<String>> {
@@ -64,7 +65,9 @@ async fn find_signing_key(app: &App) -> Result<Option<Arc<SigningKey>>> {
     if let Some(key) = app.keyring.signing_key() {
         return Ok(Some(key));
     }
-    let found = gate::inspect(app, async |tx| tx.find_signing_key().await).await?;
+    let found =
+        gate::inspect(app, async |tx| tx.find_signing_key(SigningPurpose::AccessTokens).await)
+            .await?;
     found.map(|(id, wrapped)| app.keyring.open_signing_key(&id, &wrapped)).transpose()
 }
 
@@ -75,7 +78,11 @@ async fn make_signing_key(app: &Arc<App>) -> Result<Arc<SigningKey>> {
     }
     let id = app.clock.fresh_id("jwk-")?;
     let (made, now) = (app.keyring.generate_signing_key(&id)?, app.clock.now());
-    gate::keep_house(app, "", async move |tx| tx.insert_signing_key(&id, &made, now).await).await?;
+    let purpose = SigningPurpose::AccessTokens;
+    gate::keep_house(app, "", async move |tx| {
+        tx.insert_signing_key(purpose, &id, &made, now).await
+    })
+    .await?;
     find_signing_key(app)
         .await?
         .ok_or_else(|| Error::bug("a signing key is not there after it was made"))

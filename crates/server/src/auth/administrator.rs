@@ -1,6 +1,7 @@
 //! Administrators of the platform: their token → a call, or the refusal that everybody gets.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use coffer_crypto::token;
 
@@ -10,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::gate;
 use crate::model::administrator::AdministratorCall;
 use crate::model::caller::Arrival;
+use crate::model::idempotency::IdempotencyKey;
 
 /// Finds the administrator of the one token that is shown, or records the failure. The token of an organisation
 /// looks like any other text here.
@@ -17,6 +19,7 @@ pub async fn authenticate_administrator(
     app: &App,
     arrival: Arrival,
     authorization: &[&str],
+    idempotency: Result<Option<Arc<IdempotencyKey>>>,
 ) -> Result<AdministratorCall> {
     let failure = match hash_of(authorization) {
         Ok(token) => {
@@ -26,7 +29,7 @@ pub async fn authenticate_administrator(
             {
                 Some(administrator) => {
                     app.last_use.touch(&administrator.id, arrival.at);
-                    return Ok(AdministratorCall { token, administrator, arrival });
+                    return Ok(AdministratorCall { token, administrator, arrival, idempotency });
                 }
                 None => Error::Unauthenticated { cause: "unknown or expired administrator token" },
             }

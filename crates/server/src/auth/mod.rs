@@ -6,6 +6,7 @@ mod exchange;
 pub mod token_endpoint;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use coffer_crypto::token::{self, TokenHash};
@@ -15,6 +16,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate;
 use crate::model::caller::{Arrival, Call, Claim, Shown};
+use crate::model::idempotency::IdempotencyKey;
 
 pub use administrator::authenticate_administrator;
 
@@ -30,6 +32,7 @@ pub struct Claims<'a> {
     /// Identity or slug, empty when none is named.
     pub organisation: Result<&'a str>,
     pub project: Result<Option<String>>,
+    pub idempotency: Result<Option<Arc<IdempotencyKey>>>,
 }
 
 /// Finds the caller, or records the failure: missing, malformed, unknown and expired look the same.
@@ -44,14 +47,18 @@ pub async fn authenticate(app: &App, arrival: Arrival, claims: Claims<'_>) -> Re
         Ok(project) => (project, None),
         Err(flaw) => (None, Some(flaw)),
     };
+    let (idempotency, idempotency_flaw) = match claims.idempotency {
+        Ok(key) => (key, None),
+        Err(flaw) => (None, Some(flaw)),
+    };
     let failure = match shown(app, &claims.authorization).await {
         Ok(token) => {
             let claim = Claim { token, organisation: organisation.to_owned() };
             match app.directory.read_caller(&claim, app.clock.now()).await {
                 Ok(caller) => {
                     app.last_use.touch(&caller.credential.id, arrival.at);
-                    let flaw = organisation_flaw.or(project_flaw);
-                    return Ok(Call { claim, caller, arrival, flaw, project });
+                    let flaw = organisation_flaw.or(project_flaw).or(idempotency_flaw);
+                    return Ok(Call { claim, caller, arrival, flaw, project, idempotency });
                 }
                 Err(failure @ Error::Unauthenticated { .. }) => failure,
                 Err(failure) => return Err(failure),

@@ -176,7 +176,14 @@ pub(super) async fn hand_out(
         (_, error) => error.into(),
     };
     let caller = app.directory.read_caller(&claim, app.clock.now()).await.map_err(told)?;
-    let call = Call { claim, caller, arrival: arrival.clone(), flaw: None, project: None };
+    let call = Call {
+        claim,
+        caller,
+        arrival: arrival.clone(),
+        flaw: None,
+        project: None,
+        idempotency: None,
+    };
     let ask = Ask { action, region: None, subject: Subject::New(says.id.clone()) };
     let recorded = gate::read(app, &call, ask, async |_, _| Ok(())).await;
     recorded.map_err(|error| NoToken { recorded: true, ..told(error) })?;

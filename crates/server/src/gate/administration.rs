@@ -3,12 +3,14 @@
 //! Every call is recorded under no organisation, where the operator finds all of them; what changes an
 //! organisation is recorded in that organisation's log as well.
 
+use super::once;
 use super::record::Record;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::model::action::Action;
 use crate::model::administrator::AdministratorCall;
 use crate::model::caller::Principal;
+use crate::model::idempotency::Answer;
 use crate::store::Tx;
 
 /// What a call on the platform is about.
@@ -44,17 +46,23 @@ pub async fn administer<T, F>(
     operate: F,
 ) -> Result<T>
 where
-    T: Send + 'static,
+    T: Answer + Send + 'static,
     F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
 {
     let record = begin(app, call, action, &about);
+    let once = match once::begin_administration(app, call).await {
+        Ok(once) => once,
+        Err(refusal) => return record.end(app, Err(refusal), Vec::new()).await,
+    };
     let (again, token, clock) = (record.clone(), call.token, app.clock.clone());
     let done = app
         .store
         .write("", async move |tx| {
             let entered = enter(tx, &token, clock.now(), &about).await;
             let (organisation, outcome) = match entered {
-                Ok(organisation) => (organisation, operate(tx).await),
+                Ok(organisation) => {
+                    (organisation, once::run(tx, once.as_ref(), &record, &operate).await)
+                }
                 Err(refusal) => (String::new(), Err(refusal)),
             };
             let (notes, detail) = (tx.take_notes(), tx.take_detail());

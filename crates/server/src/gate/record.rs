@@ -82,7 +82,12 @@ impl Record {
         notes: &[Note],
         detail: &str,
     ) -> Result<()> {
-        let mut event = self.event(self.action, &self.subject, outcome)?;
+        let subject = match outcome {
+            // What it would have made now is nowhere; what it was about then is.
+            Err(Error::Replayed(kept)) => &kept.subject,
+            _ => &self.subject,
+        };
+        let mut event = self.event(self.action, subject, outcome)?;
         if outcome.is_ok() {
             detail.clone_into(&mut event.reason);
         }

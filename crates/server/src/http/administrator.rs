@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
+use super::caller::idempotency_key;
 use super::reply::{self, Reply};
 use crate::app::App;
 use crate::auth;
@@ -24,10 +25,11 @@ impl FromRequestParts<Arc<App>> for Administrating {
     }
 }
 
-async fn authenticate(app: &App, parts: &Parts) -> Result<AdministratorCall> {
+async fn authenticate(app: &App, parts: &mut Parts) -> Result<AdministratorCall> {
     let arrival = parts.extensions.get::<Arrival>().cloned();
     let arrival = arrival.ok_or_else(|| Error::bug("a request without an arrival"))?;
+    let idempotency = idempotency_key(parts);
     let headers = parts.headers.get_all(AUTHORIZATION).iter();
     let authorization: Vec<_> = headers.map(|value| value.to_str().unwrap_or_default()).collect();
-    auth::authenticate_administrator(app, arrival, &authorization).await
+    auth::authenticate_administrator(app, arrival, &authorization, idempotency).await
 }

@@ -1,8 +1,9 @@
 //! Request bodies: bounded, JSON only, of bounded depth, zeroed when dropped.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::Body as Incoming;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt;
@@ -10,19 +11,25 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, describe_json_error};
+use crate::model::idempotency::Body;
 use crate::model::limits::{BODY_BYTES_MAX, FORM_BYTES_MAX, JSON_DEPTH_MAX};
 
 /// A body as it came, or why it was not taken. What is wrong with it is told in its turn.
-pub struct JsonBody(Result<Zeroizing<Vec<u8>>>);
+pub struct JsonBody(Result<Body>);
 
 impl JsonBody {
     /// Takes the body in, at most 256 KiB of it.
-    pub async fn read(headers: &HeaderMap, body: Body, time: Duration) -> Self {
+    pub async fn read(headers: &HeaderMap, body: Incoming, time: Duration) -> Self {
         let taken = take(headers, body, BODY_BYTES_MAX, time).await;
         Self(taken.and_then(|bytes| match bytes.is_empty() || is(headers, "application/json") {
-            true => Ok(bytes),
+            true => Ok(Arc::new(bytes)),
             false => Err(Error::MediaType),
         }))
+    }
+
+    /// What came, to tell the request from others. What was not taken is like nothing that ever was.
+    pub fn came(&self) -> Body {
+        self.0.clone().unwrap_or_else(|_| Arc::new(Zeroizing::new(vec![0])))
     }
 
     /// Parses a body that must be there.
@@ -55,7 +62,7 @@ impl JsonBody {
 /// Takes a form in, at most 64 KiB of it.
 pub async fn read_form(
     headers: &HeaderMap,
-    body: Body,
+    body: Incoming,
     time: Duration,
 ) -> Result<Zeroizing<Vec<u8>>> {
     let too_large = |error| match error {
@@ -71,7 +78,7 @@ pub async fn read_form(
 
 async fn take(
     headers: &HeaderMap,
-    body: Body,
+    body: Incoming,
     bytes_max: usize,
     time: Duration,
 ) -> Result<Zeroizing<Vec<u8>>> {
@@ -83,7 +90,7 @@ async fn take(
 
 async fn take_slowly(
     headers: &HeaderMap,
-    mut body: Body,
+    mut body: Incoming,
     bytes_max: usize,
 ) -> Result<Zeroizing<Vec<u8>>> {
     let announced =
@@ -156,7 +163,7 @@ mod tests {
             format!(r#"{{"path":"/a","secretString":"{CANARY}"#),
             format!(r#"["{CANARY}"]"#),
         ] {
-            let body = JsonBody(Ok(Zeroizing::new(json.into_bytes())));
+            let body = JsonBody(Ok(Arc::new(Zeroizing::new(json.into_bytes()))));
             let error = body.parse::<coffer_api::CreateSecretRequest>().err().unwrap();
             assert!(!error.message().contains("canary"), "{}", error.message());
             assert!(!error.cause().contains("canary"), "{}", error.cause());

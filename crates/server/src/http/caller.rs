@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 
 use super::query::Params;
 use super::reply::{self, Reply};
@@ -13,12 +13,15 @@ use crate::app::App;
 use crate::auth::{self, Claims};
 use crate::error::{Error, Result};
 use crate::model::caller::{Arrival, Call};
+use crate::model::idempotency::IdempotencyKey;
 use crate::model::precondition::{Precondition, Tags};
 
 /// The organisation a call is about.
 pub const ORGANISATION: &str = "x-organisation-identity";
 /// The project, if any.
 pub const PROJECT: &str = "x-project-identity";
+/// Under which a change is made once.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// An authenticated call. A handler that takes none of these answers anybody.
 pub struct Authenticated(pub Call);
@@ -44,9 +47,10 @@ impl<const N: usize> FromRequestParts<Arc<App>> for Segment<N> {
     }
 }
 
-async fn authenticate(app: &App, parts: &Parts) -> Result<Call> {
+async fn authenticate(app: &App, parts: &mut Parts) -> Result<Call> {
     let arrival = parts.extensions.get::<Arrival>().cloned();
     let arrival = arrival.ok_or_else(|| Error::bug("a request without an arrival"))?;
+    let idempotency = idempotency_key(parts);
     let headers = &parts.headers;
 
     let claims = Claims {
@@ -58,8 +62,20 @@ async fn authenticate(app: &App, parts: &Parts) -> Result<Call> {
             .collect(),
         organisation: only(headers, ORGANISATION).map(Option::unwrap_or_default),
         project: project(headers, parts.uri.query()),
+        idempotency,
     };
     auth::authenticate(app, arrival, claims).await
+}
+
+/// The key of a `POST`, which the body finds in the extensions; other methods have no use for one.
+pub fn idempotency_key(parts: &mut Parts) -> Result<Option<Arc<IdempotencyKey>>> {
+    if parts.method != Method::POST {
+        return Ok(None);
+    }
+    let Some(text) = only(&parts.headers, IDEMPOTENCY_KEY)? else { return Ok(None) };
+    let key = Arc::new(IdempotencyKey::new(text, parts.uri.query().unwrap_or_default())?);
+    parts.extensions.insert(key.clone());
+    Ok(Some(key))
 }
 
 /// The header first, then the query (section 1.2); an empty one names nothing.

@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::kms::{self, Named, View};
 use crate::model::action::Action;
+use crate::model::idempotency::IdempotencyKey;
 use crate::model::key::KeyFilter;
 
 /// Where KMS can be used
@@ -224,7 +225,11 @@ pub async fn enable(
 pub async fn read_body(app: &App, request: Request) -> JsonBody {
     let (parts, body) = request.into_parts();
     let time = std::time::Duration::from_secs(app.config.limits.body_seconds);
-    JsonBody::read(&parts.headers, body, time).await
+    let body = JsonBody::read(&parts.headers, body, time).await;
+    if let Some(key) = parts.extensions.get::<Arc<IdempotencyKey>>() {
+        key.with_body(body.came());
+    }
+    body
 }
 
 fn show(action: Action, view: Result<View>) -> Reply {

@@ -11,6 +11,7 @@ mod federation;
 mod health;
 mod iam;
 mod invites;
+mod kept;
 mod kms;
 mod list;
 mod me;

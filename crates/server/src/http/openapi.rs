@@ -239,6 +239,10 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
     if operation.contains_key("requestBody") {
         statuses.extend([409, 413, 415]);
     }
+    if takes_key(path, method) {
+        statuses.push(409);
+        tell_of_replays(operation);
+    }
     if names_organisation {
         statuses.push(412);
     }
@@ -256,6 +260,52 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
     let id = format!("{method}{}", path.replace(['/', '{', '}'], "_"));
     operation.insert("operationId".into(), Json::from(id));
 }
+
+/// What neither changes a secret or key nor shows its metadata: it has no use for a tag or an idempotency key.
+fn is_use(path: &str) -> bool {
+    const USES: [&str; 11] = [
+        "value",
+        "encrypt",
+        "decrypt",
+        "generate-data-key",
+        "rewrap",
+        "sign",
+        "verify",
+        "hmac",
+        "verify-hmac",
+        "public-key",
+        "export",
+    ];
+    path.rsplit('/').next().is_some_and(|last| USES.contains(&last))
+}
+
+/// Whether a change can be asked for under an idempotency key.
+fn takes_key(path: &str, method: &str) -> bool {
+    method == "post" && !is_use(path) && path != ACCEPT
+}
+
+fn tell_of_replays(operation: &mut Map<String, Json>) {
+    let responses = operation.get_mut("responses").and_then(Json::as_object_mut);
+    for (status, response) in responses.into_iter().flatten() {
+        if status.starts_with('2') {
+            response["headers"]["Idempotency-Replayed"] = json!({
+                "description": "`true` when this is the answer of before, and nothing was done",
+                "schema": {"type": "string", "enum": ["true"]}
+            });
+            let schema = &mut response["content"]["application/json"]["schema"];
+            if schema["$ref"].as_str().is_some_and(|name| name.starts_with(SHOWN_ONCE)) {
+                *schema = json!({"anyOf": [schema.clone(), {
+                    "type": "object", "required": ["identity"], "additionalProperties": false,
+                    "properties": {"identity": {"type": "string"}},
+                    "description": "When replayed: what is shown once is not shown again"
+                }]});
+            }
+        }
+    }
+}
+
+/// How the schemas of answers begin that show a token, a secret or a code.
+const SHOWN_ONCE: &str = "#/components/schemas/Created";
 
 fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<Json> {
     let mut parameters = Vec::new();
@@ -302,22 +352,16 @@ fn shared_parameters(path: &str, method: &str, names_organisation: bool) -> Vec<
         let about = "Identity or slug of a project";
         parameters.push(header("X-Project-Identity", needs_project, about));
     }
-    /// What neither changes a secret or key nor shows its metadata has no use for a tag.
-    const UNTAGGED: [&str; 11] = [
-        "value",
-        "encrypt",
-        "decrypt",
-        "generate-data-key",
-        "rewrap",
-        "sign",
-        "verify",
-        "hmac",
-        "verify-hmac",
-        "public-key",
-        "export",
-    ];
+    if takes_key(path, method) {
+        let about = "Under which the change is made once: asked for again within 24 hours, it is not made again, and \
+            the first answer comes back, with `Idempotency-Replayed: true`";
+        let mut key = header("Idempotency-Key", false, about);
+        key["schema"] = json!({"type": "string", "minLength": 1, "maxLength": 128,
+            "pattern": "^[!-~]([ -~]{0,126}[!-~])?$"});
+        parameters.push(key);
+    }
     let tagged = path.contains("/secret/{path}") || path.contains("/keys/{key}");
-    if tagged && !path.rsplit('/').next().is_some_and(|last| UNTAGGED.contains(&last)) {
+    if tagged && !is_use(path) {
         let about = "`\"<objectVersion>\"` or `*`";
         match method {
             // A tag that is not of our making matches nothing, so a read simply answers.
@@ -356,7 +400,7 @@ fn refusal(status: u16) -> Json {
         403 => "Feature off, permission denied, or denied by the access policy",
         404 => "Not found, in this scope; for KMS also: permission denied",
         405 => "Method not allowed here",
-        409 => "Exists already",
+        409 => "Exists already, or the idempotency key was used for another request",
         412 => "`If-Match` names another object version",
         413 => "Body larger than 256 KiB",
         414 => "URL longer than 4 KiB",

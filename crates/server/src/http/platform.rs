@@ -209,7 +209,7 @@ pub async fn search_audit(
     })
 }
 
-fn show_organisation(view: &View) -> PlatformOrganisation {
+pub(super) fn show_organisation(view: &View) -> PlatformOrganisation {
     let organisation = &view.organisation;
     PlatformOrganisation {
         about: wire::organisation(organisation),
@@ -222,7 +222,7 @@ fn show_organisation(view: &View) -> PlatformOrganisation {
     }
 }
 
-fn show_region((region, switch): &regions::View) -> PlatformRegion {
+pub(super) fn show_region((region, switch): &regions::View) -> PlatformRegion {
     PlatformRegion {
         about: wire::region(region),
         kms: region.kms,
@@ -232,7 +232,9 @@ fn show_region((region, switch): &regions::View) -> PlatformRegion {
     }
 }
 
-fn show_platform_increase((increase, organisation): &quotas::View) -> PlatformQuotaIncrease {
+pub(super) fn show_platform_increase(
+    (increase, organisation): &quotas::View,
+) -> PlatformQuotaIncrease {
     PlatformQuotaIncrease {
         about: show_increase(increase),
         organisation: wire::organisation(organisation),

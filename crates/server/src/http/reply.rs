@@ -11,7 +11,7 @@ use coffer_api::{ErrorBody, TokenRefusal};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Outcome, Result};
+use crate::error::{Error, Kept, Outcome, Result};
 use crate::model::action::Action;
 
 pub type Reply = Response<Body>;
@@ -107,10 +107,27 @@ pub fn as_json(mut reply: Reply) -> Reply {
 /// The answer to a call that did not succeed. Logs what only the operator may know.
 pub fn refusal(error: &Error) -> Reply {
     log(error);
-    if let Error::Unchanged { object_version } = error {
-        return tag(with(Outcome::Unchanged, Body::empty()), *object_version);
+    match error {
+        Error::Unchanged { object_version } => {
+            tag(with(Outcome::Unchanged, Body::empty()), *object_version)
+        }
+        Error::Replayed(kept) => replay(kept),
+        _ => explain(message(error.outcome(), error.message()), error, "Bearer"),
     }
-    explain(message(error.outcome(), error.message()), error, "Bearer")
+}
+
+/// The answer of before, which says that it is one.
+fn replay(kept: &Kept) -> Reply {
+    let mut reply = with(kept.outcome, Body::from(kept.body.clone()));
+    if !kept.body.is_empty() {
+        reply = as_json(reply);
+    }
+    let name = HeaderName::from_static("idempotency-replayed");
+    reply.headers_mut().insert(name, HeaderValue::from_static("true"));
+    match kept.object_version {
+        Some(version) => tag(reply, version),
+        None => reply,
+    }
 }
 
 /// As [`refusal`], in the shape of the token endpoint, which takes Basic.

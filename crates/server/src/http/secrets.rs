@@ -26,7 +26,7 @@ use crate::model::caller::Call;
 use crate::model::precondition::Precondition;
 use crate::model::secret::{Format, decode_key_values};
 use crate::secrets::browse::{Entry, Query, What};
-use crate::secrets::value::Revealed;
+use crate::secrets::value::{Put, Revealed};
 use crate::secrets::{Named, View, browse, manage, policy, value};
 
 /// Browse one level, or list everything below a prefix
@@ -199,10 +199,7 @@ pub async fn set_policy(at: At, request: Request) -> Reply {
 pub async fn put(at: At, request: Request) -> Reply {
     let body = read_body(&at.app, request).await.parse::<PutSecretValueRequest>();
     let put = value::put(&at.app, &at.call, at.named, body, at.precondition).await;
-    reply::of(Action::PutSecretValue, put, |put| PutSecretValueResponse {
-        path: put.path,
-        version: put.version,
-    })
+    reply::of(Action::PutSecretValue, put, |put| show_put(&put))
 }
 
 /// getSecretValue: reveal a value
@@ -243,6 +240,10 @@ pub async fn delete(at: At) -> Reply {
 
 fn show(action: Action, view: Result<View>) -> Reply {
     reply::tagged(action, view, |view| view.secret.object_version, wire::secret)
+}
+
+pub(super) fn show_put(put: &Put) -> PutSecretValueResponse {
+    PutSecretValueResponse { path: put.path.clone(), version: put.version }
 }
 
 fn show_value(revealed: Revealed) -> Result<GetSecretValueResponse> {

@@ -19,6 +19,7 @@ use crate::model::role::Rule;
 use crate::store::Tx;
 
 /// A policy as an answer shows it.
+#[derive(Clone)]
 pub struct View {
     pub policy: IamPolicy,
     /// The project it was made in.

@@ -25,6 +25,7 @@ const NO_PROJECT: &str = "root";
 const ADMIN: &str = "org-admin";
 
 /// A project as an answer shows it, with the one above.
+#[derive(Clone)]
 pub struct View {
     pub project: Project,
     pub parent: Option<Project>,

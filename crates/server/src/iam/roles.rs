@@ -20,6 +20,7 @@ use crate::model::scopes::Scopes;
 use crate::store::{NewBinding, NewRole, Tx};
 
 /// A role as an answer shows it.
+#[derive(Clone)]
 pub struct View {
     pub role: Role,
     /// On single reads.

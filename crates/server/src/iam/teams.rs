@@ -17,6 +17,7 @@ use crate::model::team::{Team, TeamMember, TeamRole};
 use crate::store::Tx;
 
 /// A team with who is in it.
+#[derive(Clone)]
 pub struct View {
     pub team: Team,
     pub members: Vec<TeamMember>,

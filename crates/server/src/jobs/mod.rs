@@ -51,6 +51,9 @@ async fn work_hourly(app: Arc<App>) {
     hour.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         hour.tick().await;
+        if let Err(error) = forget_answers(&app).await {
+            tracing::warn!(cause = error.cause(), "answers that have expired are still kept");
+        }
         if let Err(error) = kms::purge::purge_due(&app).await {
             tracing::warn!(cause = error.cause(), "keys are not purged yet");
         }
@@ -63,7 +66,7 @@ async fn work_hourly(app: Arc<App>) {
     }
 }
 
-/// Secrets or credentials in one transaction, so that nobody else's waits for long.
+/// Secrets, credentials or answers in one transaction, so that nobody else's waits for long.
 const ROWS_AT_ONCE: usize = 256;
 
 /// Writes the last reveals, one row per secret and version. What cannot be written waits for the next time.
@@ -110,4 +113,22 @@ pub async fn flush_last_use(app: &App) -> Result<()> {
         app.last_use.written(&batch.iter().cloned().collect());
     }
     Ok(())
+}
+
+/// Drops the answers whose idempotency keys are over.
+pub async fn forget_answers(app: &App) -> Result<()> {
+    loop {
+        let now = app.clock.now();
+        let dropped = gate::keep_house(app, "", async move |tx| {
+            let expired = tx.list_expired_answers(now, ROWS_AT_ONCE).await?;
+            for (owner, key) in &expired {
+                tx.drop_expired_answer((owner, key), now).await?;
+            }
+            Ok(expired.len())
+        })
+        .await?;
+        if dropped < ROWS_AT_ONCE {
+            return Ok(());
+        }
+    }
 }

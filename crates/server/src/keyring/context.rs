@@ -26,6 +26,17 @@ pub fn signing_key(id: &str) -> Context {
     Context::new(Purpose::SigningKey).text(id)
 }
 
+/// Of the tag that stands for an idempotency key.
+pub fn idempotency_key(owner: &str, credential: &str, key: &str) -> Context {
+    Context::new(Purpose::IdempotencyKey).text(owner).text(credential).text(key)
+}
+
+/// Of the tag that stands for a request, behind that of its idempotency key and with that of its body.
+pub fn request(key: &[u8], place: [&str; 4], body: &[u8]) -> Context {
+    let context = Context::new(Purpose::Request).bytes(key);
+    place.into_iter().fold(context, Context::text).bytes(body)
+}
+
 pub fn data_key(at: &Address, version: i64) -> Context {
     address(Purpose::DataKey, at, version)
 }

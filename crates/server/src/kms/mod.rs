@@ -22,6 +22,7 @@ use crate::model::key::{Key, KeyVersion, Use, VersionName, WrappedKey};
 use crate::store::Tx;
 
 /// A key as an answer shows it.
+#[derive(Clone)]
 pub struct View {
     pub key: Key,
     /// All versions, on single reads.

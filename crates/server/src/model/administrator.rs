@@ -1,8 +1,12 @@
 //! Administrators of the platform: whoever runs it, and no organisation's.
 
+use std::sync::Arc;
+
 use coffer_crypto::token::TokenHash;
 
 use super::caller::Arrival;
+use super::idempotency::IdempotencyKey;
+use crate::error::Result;
 
 /// An administrator, which is one token; never its text.
 #[derive(Debug, Clone)]
@@ -23,4 +27,6 @@ pub struct AdministratorCall {
     pub token: TokenHash,
     pub administrator: Administrator,
     pub arrival: Arrival,
+    /// Under which a change is made once, or what is wrong with it.
+    pub idempotency: Result<Option<Arc<IdempotencyKey>>>,
 }

@@ -8,6 +8,7 @@ use coffer_crypto::token::TokenHash;
 use super::access_policy::Circumstances;
 use super::access_token::AccessToken;
 use super::decide::Grant;
+use super::idempotency::IdempotencyKey;
 use super::identity::Organisation;
 use super::policy::PolicyGrant;
 use super::scopes::Scopes;
@@ -147,6 +148,8 @@ pub struct Call {
     pub flaw: Option<Error>,
     /// The project the call names, by identity or slug.
     pub project: Option<String>,
+    /// Under which a change is made once, however often it is asked for.
+    pub idempotency: Option<Arc<IdempotencyKey>>,
 }
 
 /// How a call came, before anybody knows who it is.

@@ -216,6 +216,24 @@ pub struct KeyVersion {
     pub created_at: i64,
 }
 
+/// What one of the store's own keys is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SigningPurpose {
+    /// Signs access tokens.
+    AccessTokens,
+    /// Makes the tags of idempotency keys and of the requests under them.
+    Idempotency,
+}
+
+impl SigningPurpose {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::AccessTokens => "access-token",
+            Self::Idempotency => "idempotency",
+        }
+    }
+}
+
 /// Bytes under a root key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Wrapped {

@@ -62,6 +62,10 @@ pub const KEY_VERSIONS_MAX: i64 = 10_000;
 /// 8.3).
 pub const SEALS_BEFORE_ROTATION: i64 = 1 << 30;
 pub const SEALS_MAX: i64 = 1 << 32;
+/// Microseconds that an answer is kept under its idempotency key.
+pub const ANSWER_LIFETIME: i64 = 86_400_000_000;
+/// KiB of kept answers of one owner; each takes one at least. 3 a second fit in for small answers.
+pub const ANSWER_KIB_MAX: i64 = 256 * 1024;
 pub const KEY_DELETION_DAYS: i64 = 30;
 
 /// A name without the white space around it.

@@ -9,6 +9,7 @@ pub mod decide;
 pub mod elevation;
 pub mod event;
 pub mod federation;
+pub mod idempotency;
 pub mod identity;
 pub mod invite;
 pub mod jwks;

@@ -21,6 +21,7 @@ use crate::model::secret::{Address, NewValue, Sealed, Secret, Version};
 use crate::store::Tx;
 
 /// A secret as an answer shows it.
+#[derive(Clone)]
 pub struct View {
     pub secret: Secret,
     pub region: Region,

@@ -78,11 +78,12 @@ impl Tx {
             Text(search_text),
             Int(limit),
             Int(offset),
-            // Never less than what the page itself shows.
-            Int(EVENTS_COUNTED_MAX.max(offset + limit + 1)),
         ];
+        let mut counting = values;
+        // Never less than what the page itself shows.
+        counting[10] = Int(EVENTS_COUNTED_MAX.max(offset + limit + 1));
         let total =
-            self.row(sql::COUNT_EVENTS, &values, |row| row.int()).await?.unwrap_or_default();
+            self.row(sql::COUNT_EVENTS, &counting, |row| row.int()).await?.unwrap_or_default();
         let events =
             self.rows(sql::LIST_EVENTS, &values, |row| read_event(row, &organisation)).await?;
         Ok((total, events))

@@ -7,6 +7,7 @@ mod administrators;
 mod audit;
 mod elevations;
 mod federation;
+mod idempotency;
 mod identity;
 mod invites;
 mod kms;
@@ -40,6 +41,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::oneshot;
 
 pub use administrators::RegionSwitch;
+pub use idempotency::KeptAnswer;
 pub use kms::{DueKey, NewKey};
 pub use policies::NewPolicyBinding;
 pub use roles::{NewBinding, NewRole};
@@ -64,6 +66,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0004_projects.sql"),
     include_str!("../../migrations/0005_federation.sql"),
     include_str!("../../migrations/0006_platform.sql"),
+    include_str!("../../migrations/0007_idempotency.sql"),
     include_str!("../../migrations/0008_changes.sql"),
 ];
 

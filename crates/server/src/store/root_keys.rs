@@ -4,7 +4,7 @@ use super::kms::{read_digest, read_wrapped};
 use super::session::Columns;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
-use crate::model::key::{KeyType, VersionName, Wrapped, WrappedKey};
+use crate::model::key::{KeyType, SigningPurpose, VersionName, Wrapped, WrappedKey};
 use Value::{Bytes, Int, Text};
 
 /// Organisation, key, version.
@@ -98,14 +98,25 @@ impl Tx {
 }
 
 impl Tx {
-    /// Keeps the first signing key; a later one is dropped.
-    pub async fn insert_signing_key(&mut self, id: &str, key: &Wrapped, now: i64) -> Result<()> {
-        let values = [Text(id), Text(&key.root_key), Bytes(&key.bytes), Int(now)];
+    /// Keeps the first key of its purpose; a later one is dropped.
+    pub async fn insert_signing_key(
+        &mut self,
+        purpose: SigningPurpose,
+        id: &str,
+        key: &Wrapped,
+        now: i64,
+    ) -> Result<()> {
+        let values =
+            [Text(purpose.word()), Text(id), Text(&key.root_key), Bytes(&key.bytes), Int(now)];
         self.execute(sql::INSERT_SIGNING_KEY, &values).await.map(|_| ())
     }
 
-    pub async fn find_signing_key(&mut self) -> Result<Option<(String, Wrapped)>> {
-        self.row(sql::FIND_SIGNING_KEY, &[], |row| Ok((row.text()?, read_present(row)?))).await
+    pub async fn find_signing_key(
+        &mut self,
+        purpose: SigningPurpose,
+    ) -> Result<Option<(String, Wrapped)>> {
+        let read = |row: &Columns<'_>| Ok((row.text()?, read_present(row)?));
+        self.row(sql::FIND_SIGNING_KEY, &[Text(purpose.word())], read).await
     }
 
     /// Signing keys that are under another root key.

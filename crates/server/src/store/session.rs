@@ -143,6 +143,10 @@ impl<'r> Columns<'r> {
         Ok(self.int()? != 0)
     }
 
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        self.read()
+    }
+
     pub fn bytes_or_null(&self) -> Result<Option<Vec<u8>>> {
         self.read()
     }

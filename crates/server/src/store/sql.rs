@@ -300,6 +300,9 @@ statements! {
     // What servers on one store tell each other.
     COUNT_CHANGE = "UPDATE changes SET number = number + 1 WHERE name = $1";
     FIND_CHANGES = "SELECT number FROM changes WHERE name = $1";
+    COMPARES_BYTES = "SELECT 'B' < 'a' AND 'a' < 'é'";
+    FIND_SCHEMA_VERSION = "SELECT COALESCE(MAX(version), 0) FROM schema_versions";
+    CLAIM_SCHEMA_VERSION = "INSERT INTO schema_versions (version) VALUES ($1) ON CONFLICT DO NOTHING";
 
     // Projects and their IAM policies.
     INSERT_PROJECT = "INSERT INTO projects (organisation_id, project_id, slug, name, description, labels,
@@ -650,11 +653,11 @@ statements! {
     REWRAP_WRAPPING_KEY = "UPDATE wrapping_keys SET root_key = $2, wrapped_material = $3
         WHERE region_id = $1 AND wrapped_material = $4";
 
-    /// The key of access tokens: the first one stays.
+    /// The store's own keys, one for each purpose: the first one stays.
     INSERT_SIGNING_KEY = "INSERT INTO signing_keys (purpose, key_id, root_key, wrapped_material,
-        created_at) VALUES ('access-token', $1, $2, $3, $4) ON CONFLICT DO NOTHING";
+        created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
     FIND_SIGNING_KEY = "SELECT key_id, root_key, wrapped_material FROM signing_keys
-        WHERE purpose = 'access-token'";
+        WHERE purpose = $1";
     LIST_FOREIGN_SIGNING_KEYS = "SELECT key_id, root_key, wrapped_material FROM signing_keys
         WHERE root_key <> $1 ORDER BY key_id";
     REWRAP_SIGNING_KEY = "UPDATE signing_keys SET root_key = $2, wrapped_material = $3
@@ -715,13 +718,29 @@ statements! {
         WHERE organisation_id = $1 AND secret_id = $2 AND version = $3
         AND (last_accessed_at IS NULL OR last_accessed_at < $4)";
 
+    // Answers that are kept under idempotency keys. Their owner is an organisation, or a principal.
+    FIND_KEPT_ANSWER = "SELECT request_tag, outcome, subject, body, object_version FROM kept_answers
+        WHERE organisation_id = $1 AND key_tag = $2 AND created_at > $3";
+    INSERT_KEPT_ANSWER = "INSERT INTO kept_answers (organisation_id, key_tag, request_tag, outcome, subject,
+        body, object_version, kib, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    /// Those from before $3 only.
+    DELETE_KEPT_ANSWER = "DELETE FROM kept_answers WHERE organisation_id = $1 AND key_tag = $2
+        AND created_at <= $3 RETURNING kib";
+    /// The oldest ones from before $1, of every owner.
+    LIST_EXPIRED_ANSWERS = "SELECT organisation_id, key_tag FROM kept_answers WHERE created_at <= $1
+        ORDER BY created_at LIMIT $2";
+    /// Adds $2 as long as that makes no more than $3.
+    USE_ANSWER_ROOM = "INSERT INTO kept_answer_room (organisation_id, kib) VALUES ($1, $2)
+        ON CONFLICT (organisation_id) DO UPDATE SET kib = kept_answer_room.kib + $2
+        WHERE $2 < 0 OR kept_answer_room.kib + $2 <= $3";
+
     // The audit log.
     INSERT_EVENT = "INSERT INTO audit_events (organisation_id, at, event_id, project_id, principal_kind,
         principal_id, action, resource_type, resource_id, outcome, reason, credential_id,
         credential_kind, client, user_agent, method, url_path, request_id, duration)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
-    /// Counts up to $13, so that a search costs what it shows and not what the log holds.
-    COUNT_EVENTS = concat!("SELECT COUNT(*) FROM (SELECT 1 ", audit_filter!(), " LIMIT $13) AS found");
+    /// Counts up to $11, so that a search costs what it shows and not what the log holds.
+    COUNT_EVENTS = concat!("SELECT COUNT(*) FROM (SELECT 1 ", audit_filter!(), " LIMIT $11) AS found");
     LIST_EVENTS = concat!("SELECT e.at, e.event_id, e.project_id, e.principal_kind, e.principal_id,
         e.action, e.resource_type, e.resource_id, e.outcome, e.reason, e.credential_id,
         e.credential_kind, e.client, e.user_agent, e.method, e.url_path, e.request_id, e.duration ",

@@ -103,7 +103,14 @@ async fn use_the_canary(world: &World, needles: &[String]) {
     let values = json!({"secretKeyValues": {"user": base64(CANARY), "b": base64("xx")}});
     let made = json!({"path": "/app/a", "kmsKeyIdentity": "default", "description": MARKER,
         "secretString": base64(CANARY)});
-    let mut answers = vec![world.post(owner, SECRETS).json(made).expect(201).await];
+    // Clients make keys of what they send.
+    let keyed = |url: &str, body: &Json| {
+        world.post(owner, url).json(body.clone()).header("idempotency-key", CANARY)
+    };
+    let mut answers = vec![keyed(SECRETS, &made).expect(201).await];
+    answers.push(keyed(SECRETS, &made).expect(201).await);
+    answers.push(keyed(SECRETS, &values).expect(400).await);
+    answers.push(keyed(&format!("{SECRET}/versions"), &value).expect(409).await);
     let kv = json!({"path": "/app/kv", "kmsKeyIdentity": "default",
         "secretKeyValues": {"user": base64(CANARY)}});
     answers.push(world.post(owner, SECRETS).json(kv).expect(201).await);

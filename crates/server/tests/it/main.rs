@@ -26,6 +26,7 @@ mod federation;
 mod federation_refusals;
 mod grants;
 mod iam_policies;
+mod idempotency;
 mod invites;
 mod issuer;
 mod key_budget;

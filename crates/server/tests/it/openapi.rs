@@ -151,6 +151,40 @@ fn every_part_of_a_path_is_a_parameter() {
     }
 }
 
+#[test]
+fn a_post_that_changes_something_takes_an_idempotency_key_and_tells_of_replays() {
+    let (mut taking, mut once) = (0, BTreeSet::new());
+    for (method, path, operation) in operations(&describe()) {
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        if !parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key") {
+            continue;
+        }
+        assert_eq!(method, "POST", "{path}");
+        taking += 1;
+        let responses = operation["responses"].as_object().unwrap();
+        let (_, good) = responses.iter().find(|(status, _)| status.starts_with('2')).unwrap();
+        assert!(good["headers"]["Idempotency-Replayed"].is_object(), "{path}");
+        assert!(responses.contains_key("409"), "{path}");
+        let forms = &good["content"]["application/json"]["schema"]["anyOf"];
+        if forms[1]["properties"]["identity"].is_object() {
+            assert!(forms[0]["$ref"].as_str().unwrap().contains("/Created"), "{path}");
+            once.insert(path);
+        }
+    }
+    // A secret's path has two forms.
+    assert_eq!(taking, crate::idempotency::posts_that_change().len() + 1);
+    let paths: Vec<_> = once.iter().map(String::as_str).collect();
+    assert_eq!(
+        paths,
+        [
+            "/v1/invites",
+            "/v1/me/personal-access-tokens",
+            "/v1/platform/organisations",
+            "/v1/service-accounts/{account}/access-credentials",
+        ]
+    );
+}
+
 fn check_references(document: &Json, json: &Json) {
     match json {
         Json::Object(fields) => {

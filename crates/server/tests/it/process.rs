@@ -68,7 +68,7 @@ fn started(command: &mut Command, folder: &Path) -> Server {
 }
 
 impl Server {
-    fn call(&self, http: &Client, method: &str, url: &str) -> RequestBuilder {
+    pub fn call(&self, http: &Client, method: &str, url: &str) -> RequestBuilder {
         let url = format!("{}{url}", self.env["COFFER_ENDPOINT"]);
         http.request(method.parse().unwrap(), url)
             .bearer_auth(&self.env["COFFER_TOKEN"])

@@ -16,7 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("platform", &["gate", "app", "store"]),
     ("audit", &["gate", "app"]),
     ("budget", &["gate", "app", "keyring", "store"]),
-    ("gate", &["app", "directory", "store"]),
+    ("gate", &["app", "directory", "keyring", "store"]),
     ("app", &["directory", "issuers", "keyring", "lane", "store"]),
     ("directory", &["store"]),
     ("issuers", &["egress"]),
