@@ -15,6 +15,8 @@ pub enum Purpose {
     WrappingKey,
     /// The key that signs access tokens, under the root key.
     SigningKey,
+    /// A chunk of a backup, under the backup's own key.
+    Backup,
 }
 
 impl Purpose {
@@ -26,6 +28,7 @@ impl Purpose {
             Self::KmsEncrypt => "coffer/1/kms-encrypt",
             Self::WrappingKey => "coffer/1/wrapping-key",
             Self::SigningKey => "coffer/1/signing-key",
+            Self::Backup => "coffer/1/backup",
         }
     }
 }
@@ -101,6 +104,7 @@ mod tests {
             Purpose::KmsEncrypt,
             Purpose::WrappingKey,
             Purpose::SigningKey,
+            Purpose::Backup,
         ];
         for (i, a) in all.iter().enumerate() {
             for b in all.iter().skip(i.saturating_add(1)) {

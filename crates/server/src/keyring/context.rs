@@ -26,6 +26,11 @@ pub fn signing_key(id: &str) -> Context {
     Context::new(Purpose::SigningKey).text(id)
 }
 
+/// A chunk of a backup: the clear text in front of all, its number, and whether it is the last.
+pub fn backup(head: &[u8], chunk: i64, last: i64) -> Context {
+    Context::new(Purpose::Backup).bytes(head).number(chunk).number(last)
+}
+
 pub fn data_key(at: &Address, version: i64) -> Context {
     address(Purpose::DataKey, at, version)
 }
