@@ -110,7 +110,7 @@ async fn settle(
     };
     let settled = settled.await;
     app.store.close();
-    settled.map_err(|error| anyhow::anyhow!("{error}: {}", error.cause()))
+    settled.map_err(|error| anyhow::anyhow!("{}", error.cause()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the room that reads whole tables")]
