@@ -140,3 +140,86 @@ fn ends_early(error: Error) -> Error {
         _ => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyring::Keyring;
+    use coffer_crypto::RootKey;
+
+    const HEAD: &[u8] = b"head";
+
+    fn keyring() -> Keyring {
+        Keyring::new(RootKey::parse(&RootKey::generate_text().unwrap()).unwrap(), Vec::new())
+    }
+
+    fn key(keyring: &Keyring, salt: &[u8]) -> BackupKey {
+        keyring.backup_key(keyring.fingerprint(), salt).unwrap()
+    }
+
+    /// The chunks of bytes that were written in uneven pieces.
+    fn sealed(keyring: &Keyring, salt: &[u8], bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut sealing = Sealing::begin(Vec::new(), key(keyring, salt), HEAD.to_vec()).unwrap();
+        bytes.chunks(9973).for_each(|piece| sealing.write_all(piece).unwrap());
+        let file = sealing.finish().unwrap();
+        let mut rest = file.strip_prefix(HEAD).unwrap();
+        let mut chunks = Vec::new();
+        while !rest.is_empty() {
+            let length = u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize;
+            let (chunk, behind) = rest.split_at(5 + length);
+            chunks.push(chunk.to_vec());
+            rest = behind;
+        }
+        chunks
+    }
+
+    fn opened(keyring: &Keyring, head: &[u8], chunks: &[Vec<u8>]) -> Result<Vec<u8>> {
+        let file = chunks.concat();
+        let mut opening = Opening::begin(&file[..], key(keyring, b"salt"), head.to_vec());
+        let mut bytes = Vec::new();
+        opening.read_to_end(&mut bytes)?;
+        opening.finish()?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn what_is_sealed_opens_whatever_its_length() {
+        let keyring = keyring();
+        for length in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 5 * CHUNK_BYTES] {
+            let bytes: Vec<u8> = (0..=255).cycle().take(length).collect();
+            let chunks = sealed(&keyring, b"salt", &bytes);
+            assert_eq!(chunks.len(), length.div_ceil(CHUNK_BYTES).max(1));
+            assert_eq!(opened(&keyring, HEAD, &chunks).unwrap(), bytes);
+        }
+    }
+
+    /// All chunks hold the same, so that nothing but the seals can tell them apart.
+    #[test]
+    fn every_chunk_opens_in_its_own_place_only() {
+        let keyring = keyring();
+        let chunks = sealed(&keyring, b"salt", &vec![7; 5 * CHUNK_BYTES]);
+        let others = sealed(&keyring, b"tlas", &vec![7; 5 * CHUNK_BYTES]);
+        let refused = |what: &str, change: &dyn Fn(&mut Vec<Vec<u8>>)| {
+            let mut changed = chunks.clone();
+            change(&mut changed);
+            assert!(opened(&keyring, HEAD, &changed).is_err(), "{what}");
+        };
+        refused("the first is gone", &|all| drop(all.remove(0)));
+        refused("one is gone", &|all| drop(all.remove(2)));
+        refused("the last is gone", &|all| drop(all.pop()));
+        refused("one stands twice", &|all| all.insert(2, all[2].clone()));
+        refused("the last stands twice", &|all| all.push(all[4].clone()));
+        refused("two have changed places", &|all| all.swap(1, 2));
+        refused("one is of another backup", &|all| all[1].clone_from(&others[1]));
+        refused("an end before the end", &|all| {
+            all.truncate(3);
+            all[2][0] = 1;
+        });
+        refused("one more behind the end", &|all| {
+            all[4][0] = 0;
+            all.push(all[4].clone());
+        });
+        assert!(opened(&keyring, b"heaD", &chunks).is_err(), "another head");
+        assert!(opened(&keyring, HEAD, &chunks).is_ok());
+    }
+}

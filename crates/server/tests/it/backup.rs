@@ -181,6 +181,15 @@ fn a_restored_store_answers_as_the_one_before() {
     assert_eq!(values(&third.serve()).len(), 7);
 }
 
+/// Lets the writers of a test end, however it ends.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Each round: writers put values while a backup is taken and killed; under its name is nothing or a whole one. A
 /// whole one holds one instant: versions without a gap, a record for each.
 #[test]
@@ -197,7 +206,8 @@ fn a_backup_under_load_is_of_one_instant_and_kill_9_leaves_none() {
         assert_eq!(server.json(&http, "POST", "/v1/secrets/nl-01/secrets", body).0, 201);
     }
     let done = AtomicBool::new(false);
-    let whole = std::thread::scope(|scope| {
+    let whole: Vec<_> = std::thread::scope(|scope| {
+        let _ends = Ends(&done);
         for writer in 0..WRITERS {
             let (server, http, done) = (&server, &http, &done);
             scope.spawn(move || {
@@ -219,9 +229,7 @@ fn a_backup_under_load_is_of_one_instant_and_kill_9_leaves_none() {
             }
         }
         assert!(killed > 2, "{killed} were killed in time");
-        let whole: Vec<_> = (0..3).map(|n| operator.backed_up(&format!("whole-{n}"))).collect();
-        done.store(true, Ordering::SeqCst);
-        whole
+        (0..3).map(|n| operator.backed_up(&format!("whole-{n}"))).collect()
     });
     drop(server);
     for file in whole {
