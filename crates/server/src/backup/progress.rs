@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Result, bail};
-use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 /// Rows between two looks.
 const ROWS_AT_ONCE: u64 = 1024;
@@ -57,10 +57,10 @@ impl Progress {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Leaves the terminal as it was: `12,345 rows, 3.2 MiB, 2 seconds`.
+    /// Leaves the terminal as it was: `12,345 rows, 3.2 MiB, 2.1 s`.
     pub fn finish(&self, rows: u64, bytes: u64) -> String {
         self.bar.finish_and_clear();
         let (rows, bytes) = (HumanCount(rows), HumanBytes(bytes));
-        format!("{rows} rows, {bytes}, {}", HumanDuration(self.bar.elapsed()))
+        format!("{rows} rows, {bytes}, {:.1} s", self.bar.elapsed().as_secs_f64())
     }
 }
