@@ -19,6 +19,7 @@ mod root_keys;
 mod secrets;
 mod service_accounts;
 pub mod sql;
+mod tables;
 mod teams;
 mod tokens;
 mod tx;
@@ -47,11 +48,11 @@ pub use roles::{NewBinding, NewRole};
 pub use root_keys::VersionPlace;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
 pub use service_accounts::CredentialHolder;
+pub use tables::{Filling, Loading, SCHEMA_VERSION, Snapshot, Table};
 pub use tokens::{NewToken, TokenHolder};
-pub use tx::{Note, Tx};
+pub use tx::{Note, Tx, Value};
 
 use crate::error::{Error, Result};
-use tx::Value;
 
 /// Operations that one commit may carry.
 const BATCH_MAX: usize = 256;
@@ -135,8 +136,9 @@ impl Store {
     pub fn open(folder: &Path, lock: File) -> anyhow::Result<Self> {
         let file = folder.join("coffer.db");
         let identity_epoch = Arc::new(AtomicU64::new(1));
-        let mut writer = Tx::new(connect(&file)?, identity_epoch.clone());
-        migrate(&writer)?;
+        let connection = connect(&file)?;
+        migrate(&connection, MIGRATIONS.len())?;
+        let mut writer = Tx::new(connection, identity_epoch.clone());
         // A crash may have kept the log from being emptied of what was erased for ever.
         writer.erased_for_ever();
         writer.forget_erased();
@@ -417,19 +419,24 @@ pub fn lock(folder: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-fn migrate(tx: &Tx) -> anyhow::Result<()> {
-    let control = |sql: &str| tx.script(sql).map_err(|error| anyhow::anyhow!("{}", error.cause()));
-    let have = tx.schema_version()?;
+/// Brings the schema up to the version `wanted`.
+fn migrate(connection: &Connection, wanted: usize) -> anyhow::Result<()> {
+    let have = schema_version(connection)?;
     anyhow::ensure!(
-        have <= MIGRATIONS.len(),
-        "the store has schema {have}, this cofferd knows {}; use a newer cofferd",
-        MIGRATIONS.len()
+        have <= wanted,
+        "the store has schema {have}, this cofferd knows {wanted}; use a newer cofferd"
     );
-    for (at, migration) in MIGRATIONS.iter().enumerate().skip(have) {
-        control("BEGIN IMMEDIATE")?;
-        control(migration)?;
-        control(&format!("PRAGMA user_version = {}", at + 1))?;
-        control("COMMIT")?;
+    for (at, migration) in MIGRATIONS.iter().enumerate().take(wanted).skip(have) {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        connection.execute_batch(migration)?;
+        connection.execute_batch(&format!("PRAGMA user_version = {}", at + 1))?;
+        connection.execute_batch("COMMIT")?;
     }
     Ok(())
+}
+
+/// How many migrations have run.
+fn schema_version(connection: &Connection) -> anyhow::Result<usize> {
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
+    Ok(usize::try_from(version)?)
 }

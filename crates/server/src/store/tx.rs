@@ -33,6 +33,22 @@ impl<'a> Value<'a> {
     }
 }
 
+impl<'a> TryFrom<ValueRef<'a>> for Value<'a> {
+    type Error = Error;
+
+    fn try_from(stored: ValueRef<'a>) -> Result<Self> {
+        Ok(match stored {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(value) => Self::Int(value),
+            ValueRef::Text(text) => Self::Text(
+                std::str::from_utf8(text).map_err(|_| Error::corrupt("a text is not UTF-8"))?,
+            ),
+            ValueRef::Blob(bytes) => Self::Bytes(bytes),
+            ValueRef::Real(_) => return Err(Error::corrupt("a value is of no known type")),
+        })
+    }
+}
+
 impl From<bool> for Value<'_> {
     fn from(value: bool) -> Self {
         Self::Int(i64::from(value))
@@ -175,22 +191,10 @@ impl Tx {
         }
     }
 
-    /// How many migrations have run.
-    pub(super) fn schema_version(&self) -> anyhow::Result<usize> {
-        let version =
-            self.connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
-        Ok(usize::try_from(version)?)
-    }
-
     /// Runs one statement about the transaction itself.
     pub(super) fn control(&self, sql: &str) -> Result<()> {
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
         statement.raw_execute().map(|_| ()).map_err(failed)
-    }
-
-    /// Runs a whole migration.
-    pub(super) fn script(&self, sql: &str) -> Result<()> {
-        self.connection.execute_batch(sql).map_err(failed)
     }
 
     /// Whether SQLite has given the whole transaction up by itself, as it does when the disk is full.

@@ -35,6 +35,7 @@ fn every_action_of_a_caller_is_called_here() {
         "platform.administrator.delete",
         "platform.bootstrap",
         "platform.owner-token",
+        "platform.restore",
         "platform.root-key.rotate",
         "iam.invite.accept",
     ];
