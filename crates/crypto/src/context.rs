@@ -19,6 +19,8 @@ pub enum Purpose {
     IdempotencyKey,
     /// A request under an idempotency key, of which only a tag is kept.
     Request,
+    /// A chunk of a backup, under the backup's own key.
+    Backup,
 }
 
 impl Purpose {
@@ -32,6 +34,7 @@ impl Purpose {
             Self::SigningKey => "coffer/1/signing-key",
             Self::IdempotencyKey => "coffer/1/idempotency-key",
             Self::Request => "coffer/1/request",
+            Self::Backup => "coffer/1/backup",
         }
     }
 }
@@ -109,6 +112,7 @@ mod tests {
             Purpose::SigningKey,
             Purpose::IdempotencyKey,
             Purpose::Request,
+            Purpose::Backup,
         ];
         for (i, a) in all.iter().enumerate() {
             for b in all.iter().skip(i.saturating_add(1)) {

@@ -50,6 +50,26 @@ impl Digest {
     }
 }
 
+/// `H(bytes)` of bytes that come piece by piece.
+pub struct Hasher(digest::Context);
+
+impl Hasher {
+    /// Of no bytes yet.
+    pub fn new(digest: Digest) -> Self {
+        Self(digest::Context::new(digest.algorithm()))
+    }
+
+    /// Adds bytes behind those before.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them.
+    pub fn finish(self) -> Vec<u8> {
+        self.0.finish().as_ref().to_vec()
+    }
+}
+
 /// What is signed, by its digest.
 pub struct Message(digest::Digest, Digest);
 
@@ -94,6 +114,17 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(Digest::from_word(word), digest, "{word}");
+        }
+    }
+
+    #[test]
+    fn pieces_hash_as_the_whole() {
+        for digest in Digest::ALL {
+            let mut hasher = Hasher::new(digest);
+            hasher.update(b"ab");
+            hasher.update(b"");
+            hasher.update(b"c");
+            assert_eq!(hasher.finish(), Message::hash(digest, b"abc").value().as_ref());
         }
     }
 

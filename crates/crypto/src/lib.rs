@@ -42,7 +42,7 @@ pub mod versioned;
 pub use aead::{Cipher, Key};
 pub use algorithm::{Algorithm, Ready};
 pub use context::{Context, Purpose};
-pub use digest::{Digest, Message};
+pub use digest::{Digest, Hasher, Message};
 pub use root::RootKey;
 pub use secret_bytes::SecretBytes;
 pub use signature::{Hashing, Scheme};

@@ -9,12 +9,13 @@ use crate::{Cipher, Context, Key, Refused, SecretBytes, random};
 const TEXT_PREFIX: &str = "coffer-root-key-1:";
 const MATERIAL_BYTES: usize = 32;
 
-/// The root key, ready to wrap KMS key material.
+/// The root key, ready to wrap KMS key material and to seal backups.
 ///
-/// Two keys are derived from the 32 bytes by HKDF-SHA256 (RFC 5869): one wraps, one names. So the
-/// fingerprint that stands in the database tells nothing about the wrapping key.
+/// Three keys are derived from the 32 bytes by HKDF-SHA256 (RFC 5869): one wraps, one names, and from one the key
+/// of each backup is derived. So the fingerprint that stands in the database tells nothing about the others.
 pub struct RootKey {
     wrapping: Key,
+    backups: SecretBytes,
     fingerprint: String,
 }
 
@@ -37,6 +38,7 @@ impl RootKey {
         let name = derive(&[], &material, b"coffer/1/root-fingerprint", MATERIAL_BYTES)?;
         Ok(Self {
             wrapping: Key::new(Cipher::Aes256Gcm, &wrapping)?,
+            backups: derive(&[], &material, b"coffer/1/root-backup", MATERIAL_BYTES)?,
             fingerprint: name.expose().iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
         })
     }
@@ -55,6 +57,12 @@ impl RootKey {
     /// `unwrap[root](context, wrapped)`, the reverse of [`RootKey::wrap`].
     pub fn unwrap(&self, context: &Context, wrapped: &[u8]) -> Result<SecretBytes, Refused> {
         self.wrapping.open(context, wrapped)
+    }
+
+    /// The AES-256-GCM key of one backup: HKDF-SHA256 with the backup's own random salt.
+    pub fn backup_key(&self, salt: &[u8]) -> Result<Key, Refused> {
+        let derived = derive(salt, &self.backups, b"coffer/1/backup", MATERIAL_BYTES)?;
+        Key::new(Cipher::Aes256Gcm, &derived)
     }
 }
 
@@ -107,6 +115,19 @@ mod tests {
         let wrapped = one.wrap(&context, &SecretBytes::new(b"material".to_vec())).unwrap();
         assert!(two.unwrap(&context, &wrapped).is_err());
         assert_ne!(one.fingerprint(), two.fingerprint());
+    }
+
+    #[test]
+    fn a_backup_key_is_of_one_root_key_and_one_salt() {
+        let root = RootKey::parse(&RootKey::generate_text().unwrap()).unwrap();
+        let other = RootKey::parse(&RootKey::generate_text().unwrap()).unwrap();
+        let context = Context::new(Purpose::Backup).text("b");
+        let sealed = root.backup_key(b"salt").unwrap().seal(&context, b"rows").unwrap();
+        let opens = |key: Key| key.open(&context, &sealed).is_ok();
+        assert!(opens(root.backup_key(b"salt").unwrap()));
+        assert!(!opens(root.backup_key(b"tlas").unwrap()));
+        assert!(!opens(other.backup_key(b"salt").unwrap()));
+        assert!(root.unwrap(&context, &sealed).is_err());
     }
 
     #[test]

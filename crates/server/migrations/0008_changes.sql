@@ -3,4 +3,3 @@ CREATE TABLE changes (
     name TEXT NOT NULL PRIMARY KEY,
     number BIGINT NOT NULL
 );
-INSERT INTO changes (name, number) VALUES ('identities', 0);

@@ -2,17 +2,20 @@
 
 mod files;
 mod token;
+mod unfinished;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use coffer_crypto::{RootKey, random};
+use coffer_crypto::RootKey;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, RootKeyConfig};
+
+pub use unfinished::{Unfinished, WhenThere, remove_unfinished, sync_folder_of};
 
 /// What to do when there is no root key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,49 +135,33 @@ pub fn complete_root_keys(config: &Config) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// What to do with a file that is there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenThere {
-    Replace,
-    Refuse,
-}
-
-/// Ends the names of files that are still being written.
-const UNFINISHED: &str = ".unfinished";
-
-/// Removes what a crash has left half-written, or under a second name.
-pub fn remove_unfinished(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.as_os_str().as_encoded_bytes().ends_with(UNFINISHED.as_bytes()) {
-            fs::remove_file(path)?;
-        }
+/// Every root key of the configuration that is at hand, and what was found in each place, for people.
+///
+/// For opening a backup: unlike a server, that does with whichever key the backup is under.
+pub fn look_for_root_keys(config: &Config) -> (Vec<RootKey>, Vec<String>) {
+    let (mut keys, mut places) = (Vec::new(), Vec::new());
+    for root_key in &config.root_keys {
+        let custody = Custody::new(root_key, &config.data);
+        let place = &custody.place;
+        places.push(match custody.find() {
+            Ok(Some(key)) => {
+                let line = format!("{place} (root key {})", key.fingerprint());
+                keys.push(key);
+                line
+            }
+            Ok(None) => format!("{place} (nothing there)"),
+            Err(error) => format!("{error:#}"),
+        });
     }
-    Ok(())
+    (keys, places)
 }
 
 /// Writes a file with rights 0600 so that a crash leaves the old one or the new one, whole.
 pub fn write_private(file: &Path, bytes: &[u8], there: WhenThere) -> Result<()> {
     let write = || -> std::io::Result<()> {
-        // A name of its own, so that two processes never write into one file.
-        let unique = random::array::<8>().map_err(std::io::Error::other)?;
-        let mut name = file.as_os_str().to_owned();
-        name.push(format!(".{:016x}{UNFINISHED}", u64::from_be_bytes(unique)));
-        let fresh = Path::new(&name);
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
-        let written = out.write_all(bytes).and_then(|()| out.sync_all());
-        let placed = written.and_then(|()| match there {
-            WhenThere::Replace => fs::rename(fresh, file),
-            WhenThere::Refuse => fs::hard_link(fresh, file),
-        });
-        if placed.is_err() || there == WhenThere::Refuse {
-            fs::remove_file(fresh)?;
-        }
-        placed?;
-        match file.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+        let (unfinished, mut out) = Unfinished::file(file)?;
+        out.write_all(bytes)?;
+        unfinished.place(&out, file, there)
     };
     write().with_context(|| format!("cannot write {}", file.display()))
 }

@@ -273,7 +273,8 @@ where
         .write(&organisation, async move |tx| {
             let done = operate(tx).await?;
             if done.is_some() {
-                record.append(tx, &Ok(()), &[], "").await?;
+                let notes = tx.take_notes();
+                record.append(tx, &Ok(()), &notes, "").await?;
             }
             Ok(done)
         })

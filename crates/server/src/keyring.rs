@@ -1,6 +1,7 @@
 //! Root key → key version → data key → value. Plaintext key material never leaves this room.
 
 mod allowance;
+mod backup;
 mod context;
 mod data;
 mod idempotency;
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::model::key::{Wrapped, WrappedKey};
 
 pub use allowance::{Allowance, Block, Permit, SEALS_AT_ONCE};
+pub use backup::{BackupKey, Behind, Place};
 pub use idempotency::TagKey;
 pub use material::Fresh;
 pub use signing::SigningKey;

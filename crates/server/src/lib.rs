@@ -14,11 +14,13 @@
 //! | [`secrets`], [`kms`], [`iam`], [`audit`], [`platform`] | operations |
 //! | [`http`] | HTTP in, HTTP out |
 //! | [`jobs`] | work by the clock |
+//! | [`backup`] | the whole store in a sealed file, and back |
 //! | [`app`], [`config`], [`clock`], [`error`], [`custody`], [`dev`], [`memory`] | what requests share, settings, time, failures, root keys, first start, memory |
 
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod backup;
 pub mod budget;
 pub mod clock;
 pub mod config;

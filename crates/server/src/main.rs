@@ -11,7 +11,7 @@ use coffer_server::app::App;
 use coffer_server::config::Config;
 use coffer_server::custody::WhenMissing;
 use coffer_server::platform::{self, Founding, administrators};
-use coffer_server::{custody, dev, memory, open, serve};
+use coffer_server::{backup, custody, dev, memory, open, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -90,6 +90,27 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Write everything in the store to a sealed file, while the server serves or not; or check such a file.
+    /// Run it as the server's user.
+    Backup {
+        /// TOML file with the settings.
+        #[arg(long)]
+        config: PathBuf,
+        /// Check this backup instead; `-` reads it from stdin.
+        #[arg(long, value_name = "FILE")]
+        verify: Option<PathBuf>,
+        /// The file to make; `-` writes to stdout.
+        #[arg(required_unless_present = "verify", conflicts_with = "verify")]
+        out: Option<PathBuf>,
+    },
+    /// Make a store out of a backup, where there is none yet.
+    Restore {
+        /// TOML file with the settings.
+        #[arg(long)]
+        config: PathBuf,
+        /// The backup; `-` reads it from stdin.
+        r#in: PathBuf,
+    },
 }
 
 impl Command {
@@ -100,7 +121,9 @@ impl Command {
             Self::Serve { .. }
             | Self::OwnerToken { .. }
             | Self::AdminToken { .. }
-            | Self::RootKey { .. } => WhenMissing::Refuse,
+            | Self::RootKey { .. }
+            | Self::Backup { .. }
+            | Self::Restore { .. } => WhenMissing::Refuse,
         }
     }
 }
@@ -167,8 +190,37 @@ async fn run(command: Command) -> Result<()> {
                 say(&format!("{line}\n"))?;
             }
         }
+        Command::Backup { config, verify, out } => {
+            let config = locked(Config::load(&config)?)?;
+            work(move |progress| match (verify, out) {
+                (Some(file), _) => backup::verify(&config, &file, progress),
+                (None, out) => backup::make(&config, &out.context("no file")?, progress),
+            })
+            .await?;
+        }
+        Command::Restore { config, r#in } => {
+            let config = locked(Config::load(&config)?)?;
+            work(move |progress| backup::restore(config, &r#in, progress)).await?;
+        }
     }
     Ok(())
+}
+
+/// Does what takes long and may be stopped, and says on stderr what became of it: stdout is for the data.
+async fn work(
+    run: impl FnOnce(&backup::Progress) -> Result<String> + Send + 'static,
+) -> Result<()> {
+    let progress = Arc::new(backup::Progress::default());
+    let (stop, shared) = (asked_to_stop()?, progress.clone());
+    let mut running = tokio::task::spawn_blocking(move || run(&shared));
+    let done = tokio::select! {
+        done = &mut running => done,
+        () = stop => {
+            progress.stop();
+            running.await
+        }
+    };
+    Ok(writeln!(std::io::stderr(), "{}", done??)?)
 }
 
 /// Makes or revokes an administrator, or lists them all: what there is to say of it.
@@ -198,8 +250,13 @@ async fn administer(
 }
 
 async fn open_locked(config: Config, missing: WhenMissing) -> Result<Arc<App>> {
+    open(locked(config)?, missing).await
+}
+
+/// The settings, once memory is kept out of swap as they want it.
+fn locked(config: Config) -> Result<Config> {
     memory::keep_out_of_swap(config.memory_lock)?;
-    open(config, missing).await
+    Ok(config)
 }
 
 async fn listen_on(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {

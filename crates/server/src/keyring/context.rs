@@ -37,6 +37,11 @@ pub fn request(key: &[u8], place: [&str; 4], body: &[u8]) -> Context {
     place.into_iter().fold(context, Context::text).bytes(body)
 }
 
+/// A chunk of a backup: the clear text in front of all, its number, and whether it is the last.
+pub fn backup(head: &[u8], chunk: i64, last: i64) -> Context {
+    Context::new(Purpose::Backup).bytes(head).number(chunk).number(last)
+}
+
 pub fn data_key(at: &Address, version: i64) -> Context {
     address(Purpose::DataKey, at, version)
 }

@@ -393,6 +393,7 @@ actions! {
     FailAuth        "auth.failure"            Caller   Authenticated,                NONE, Denied, Ok;
     Bootstrap       "platform.bootstrap"      Organisation Authenticated,            NONE, Denied, Created;
     RotateRootKey   "platform.root-key.rotate" Organisation Authenticated,           NONE, Denied, Ok;
+    Restore         "platform.restore"        Organisation Authenticated,            NONE, Denied, Ok;
     MintOwnerToken  "platform.owner-token"    Organisation Authenticated,            NONE, Denied, Created;
     CreateAdministrator "platform.administrator.create" Administrator Administrators, NONE, Denied, Created;
     DeleteAdministrator "platform.administrator.delete" Administrator Administrators, NONE, Denied, Done;

@@ -83,6 +83,11 @@ impl KeyType {
         }
     }
 
+    /// Whether its seals are bounded, because each takes a random nonce.
+    pub fn has_nonces(self) -> bool {
+        matches!(self.algorithm(None), Algorithm::Aead(_))
+    }
+
     /// Whether keys of this type can be used so, as the table of section 3.3 says.
     pub fn check(self, wanted: Use) -> Result<()> {
         let algorithm = self.algorithm(None);

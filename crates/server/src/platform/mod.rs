@@ -5,6 +5,7 @@ pub mod audit;
 pub mod organisations;
 pub mod quotas;
 pub mod regions;
+pub mod restore;
 pub mod root_keys;
 
 use std::sync::Arc;

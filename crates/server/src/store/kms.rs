@@ -197,6 +197,15 @@ impl Tx {
         counted.ok_or_else(|| Error::bug("seals of a version that is not there"))
     }
 
+    /// Counts seals of every version of every symmetric key, which nobody knows to have been made.
+    pub async fn add_lost_seals(&mut self, seals: i64) -> Result<()> {
+        let types = KeyType::ALL.iter().filter(|(key_type, _)| key_type.has_nonces());
+        for (_, word) in types {
+            self.execute(sql::ADD_LOST_SEALS, &[Text(word), Int(seals)]).await?;
+        }
+        Ok(())
+    }
+
     /// Up to a thousand keys of every organisation whose deletion has fallen due.
     pub async fn list_purgeable_keys(&mut self, now: i64, after: &str) -> Result<Vec<DueKey>> {
         self.rows(sql::LIST_PURGEABLE_KEYS, &[Int(now), Text(after)], read_due_key).await

@@ -13,6 +13,7 @@ mod invites;
 mod kms;
 mod policies;
 mod postgres;
+mod postgres_threads;
 mod projects;
 mod quotas;
 mod roles;
@@ -22,6 +23,7 @@ mod service_accounts;
 mod session;
 pub mod sql;
 mod sqlite;
+mod tables;
 mod teams;
 mod tokens;
 mod tx;
@@ -48,12 +50,13 @@ pub use roles::{NewBinding, NewRole};
 pub use root_keys::VersionPlace;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
 pub use service_accounts::CredentialHolder;
+pub use session::Value;
+pub use tables::{Filling, Loading, SCHEMA_VERSION, Snapshot, Table};
 pub use tokens::{NewToken, TokenHolder};
 pub use tx::{Note, Tx};
 
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
-use session::Value;
 
 /// Operations that may wait before callers are told to come back later.
 const QUEUE_MAX: usize = 4096;
@@ -85,7 +88,7 @@ struct Inner {
     identity_epoch: Arc<AtomicU64>,
     threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
     /// With other servers on the same store: when their changes were last looked for.
-    heard: Option<Arc<postgres::Heard>>,
+    heard: Option<Arc<postgres_threads::Heard>>,
     /// Keeps a second server away from the same folder.
     _lock: File,
 }
@@ -162,8 +165,8 @@ impl Store {
     pub fn connect(settings: &StoreConfig, folder: &Path, lock: File) -> anyhow::Result<Self> {
         let server = postgres::Server::new(settings, folder)?;
         let lanes = Lanes::new(settings.connections, settings.connections);
-        let (epoch, heard) = (Arc::new(AtomicU64::new(1)), postgres::Heard::new());
-        let threads = postgres::open(server, &lanes, &epoch, &heard)?;
+        let (epoch, heard) = (Arc::new(AtomicU64::new(1)), postgres_threads::Heard::new());
+        let threads = postgres_threads::open(server, &lanes, &epoch, &heard)?;
         Ok(Self::of(lanes, epoch, threads, Some(heard), lock))
     }
 
@@ -171,7 +174,7 @@ impl Store {
         lanes: Lanes,
         identity_epoch: Arc<AtomicU64>,
         threads: Vec<JoinHandle<()>>,
-        heard: Option<Arc<postgres::Heard>>,
+        heard: Option<Arc<postgres_threads::Heard>>,
         lock: File,
     ) -> Self {
         let inner = Inner {

@@ -298,7 +298,8 @@ statements! {
         ORDER BY r.role_id, u.rule_id";
 
     // What servers on one store tell each other.
-    COUNT_CHANGE = "UPDATE changes SET number = number + 1 WHERE name = $1";
+    COUNT_CHANGE = "INSERT INTO changes (name, number) VALUES ($1, 1)
+        ON CONFLICT (name) DO UPDATE SET number = changes.number + 1";
     FIND_CHANGES = "SELECT number FROM changes WHERE name = $1";
     COMPARES_BYTES = "SELECT 'B' < 'a' AND 'a' < 'é'";
     FIND_SCHEMA_VERSION = "SELECT COALESCE(MAX(version), 0) FROM schema_versions";
@@ -607,6 +608,10 @@ statements! {
     /// Counts seals of a version before they are made.
     ADD_SEALS = "UPDATE kms_key_versions SET seals = seals + $4
         WHERE organisation_id = $1 AND key_id = $2 AND version = $3 RETURNING seals";
+    /// Counts seals of every version that may make some, of keys of the type $1.
+    ADD_LOST_SEALS = "UPDATE kms_key_versions SET seals = seals + $2 WHERE wrapped_material IS NOT NULL
+        AND EXISTS (SELECT 1 FROM kms_keys k WHERE k.organisation_id = kms_key_versions.organisation_id
+        AND k.key_id = kms_key_versions.key_id AND k.key_type = $1)";
     FIND_SLUG = "SELECT object_version FROM kms_keys WHERE organisation_id = $1 AND region_id = $2
         AND project_id = $3 AND slug = $4 AND deletion_scheduled_at IS NULL";
     /// Keys whose deletion has fallen due at $1, of every organisation, after the identity $2.
@@ -745,4 +750,15 @@ statements! {
         e.action, e.resource_type, e.resource_id, e.outcome, e.reason, e.credential_id,
         e.credential_kind, e.client, e.user_agent, e.method, e.url_path, e.request_id, e.duration ",
         audit_filter!(), " ORDER BY e.at DESC, e.event_id DESC LIMIT $11 OFFSET $12");
+}
+
+/// All rows of a table, in the order of its key. The names come from the schema itself.
+pub fn all_rows(table: &str, columns: &[String], key: &[String]) -> String {
+    format!("SELECT {} FROM {table} ORDER BY {}", columns.join(", "), key.join(", "))
+}
+
+/// One row of a table, its values in the order of the columns.
+pub fn insert_row(table: &str, columns: &[String]) -> String {
+    let values: Vec<_> = (1..=columns.len()).map(|number| format!("${number}")).collect();
+    format!("INSERT INTO {table} ({}) VALUES ({})", columns.join(", "), values.join(", "))
 }

@@ -23,7 +23,23 @@ const BATCH_MAX: usize = 256;
 /// Milliseconds that a reading operation may take.
 const READ_MILLIS_MAX: u64 = 10_000;
 /// How long a connection waits for another one.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+
+impl<'a> TryFrom<ValueRef<'a>> for Value<'a> {
+    type Error = Error;
+
+    fn try_from(stored: ValueRef<'a>) -> Result<Self> {
+        Ok(match stored {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(value) => Self::Int(value),
+            ValueRef::Text(text) => Self::Text(
+                std::str::from_utf8(text).map_err(|_| Error::corrupt("a text is not UTF-8"))?,
+            ),
+            ValueRef::Blob(bytes) => Self::Bytes(bytes),
+            ValueRef::Real(_) => return Err(Error::corrupt("a value is of no known type")),
+        })
+    }
+}
 
 impl ToSql for Value<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -115,8 +131,9 @@ pub(super) fn open(
     epoch: &Arc<AtomicU64>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let file = folder.join("coffer.db");
-    let mut writer = Sqlite::new(connect(&file)?);
-    migrate(&writer)?;
+    let connection = connect(&file)?;
+    migrate(&connection, MIGRATIONS.len())?;
+    let mut writer = Sqlite::new(connection);
     // A crash may have kept the log from being emptied of what was erased for ever.
     writer.log_holds_erased = true;
     writer.forget_erased();
@@ -221,7 +238,7 @@ fn start_reader(
 }
 
 /// One connection, set up as the promises need it.
-fn connect(file: &Path) -> anyhow::Result<Connection> {
+pub(super) fn connect(file: &Path) -> anyhow::Result<Connection> {
     // Made before SQLite sees it, so that it never exists with other rights.
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(file)?;
     let rights = file.metadata()?.permissions().mode();
@@ -240,23 +257,26 @@ fn connect(file: &Path) -> anyhow::Result<Connection> {
     Ok(connection)
 }
 
-fn migrate(file: &Sqlite) -> anyhow::Result<()> {
-    let script = |sql: &str| file.connection.execute_batch(sql);
-    let version =
-        file.connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
-    let have = usize::try_from(version)?;
+/// Brings the schema up to the version `wanted`.
+pub(super) fn migrate(connection: &Connection, wanted: usize) -> anyhow::Result<()> {
+    let have = schema_version(connection)?;
     anyhow::ensure!(
-        have <= MIGRATIONS.len(),
-        "the store has schema {have}, this cofferd knows {}; use a newer cofferd",
-        MIGRATIONS.len()
+        have <= wanted,
+        "the store has schema {have}, this cofferd knows {wanted}; use a newer cofferd"
     );
-    for (at, migration) in MIGRATIONS.iter().enumerate().skip(have) {
-        script("BEGIN IMMEDIATE")?;
-        script(migration)?;
-        script(&format!("PRAGMA user_version = {}", at + 1))?;
-        script("COMMIT")?;
+    for (at, migration) in MIGRATIONS.iter().enumerate().take(wanted).skip(have) {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        connection.execute_batch(migration)?;
+        connection.execute_batch(&format!("PRAGMA user_version = {}", at + 1))?;
+        connection.execute_batch("COMMIT")?;
     }
     Ok(())
+}
+
+/// How many migrations have run.
+pub(super) fn schema_version(connection: &Connection) -> anyhow::Result<usize> {
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
+    Ok(usize::try_from(version)?)
 }
 
 /// SQLite numbers `$n` by first appearance; the name decides here.

@@ -10,8 +10,7 @@ const SECRETS: &str = "/v1/secrets/nl-01/secrets";
 
 /// The numbers of records, of every organisation and of none.
 fn count(world: &World) -> i64 {
-    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
-    file.query_row("SELECT COUNT(*) FROM audit_events", [], |row| row.get(0)).unwrap()
+    world.count("SELECT COUNT(*) FROM audit_events")
 }
 
 /// A field of each record.
@@ -252,12 +251,10 @@ async fn a_failed_authentication_is_recorded_without_an_organisation() {
     let call = world.anonymous("POST", &format!("{SECRET}/value")).from("203.0.113.7");
     let call = call.header("x-organisation-identity", &world.acme.id);
     call.header("authorization", "Bearer tc_pat_wrong").expect(401).await;
-    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
     let sql =
         "SELECT organisation_id, principal_id, credential_id, outcome, client, url_path, reason
         FROM audit_events WHERE action = 'auth.failure'";
-    let read = |row: &rusqlite::Row<'_>| Ok(std::array::from_fn(|at| row.get_unwrap(at)));
-    let row: [String; 7] = file.query_row(sql, [], read).unwrap();
+    let row: [String; 7] = world.select(sql).remove(0).try_into().unwrap();
     let [organisation, principal, credential, outcome, client, path, reason] = row;
     assert_eq!([organisation, principal, credential], ["", "", ""]);
     assert_eq!((&*outcome, &*client), ("unauthenticated", "203.0.113.7"));

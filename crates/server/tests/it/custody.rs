@@ -16,30 +16,30 @@ use crate::world::base64;
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
 /// A configuration in a folder of its own, and the environment its processes get.
-struct Operator {
-    folder: tempfile::TempDir,
+pub(crate) struct Operator {
+    pub folder: tempfile::TempDir,
     env: HashMap<&'static str, PathBuf>,
-    token: String,
+    pub token: String,
 }
 
 /// How a command ended: whether well, what it said, its log.
-struct Ended {
-    well: bool,
-    said: String,
-    log: String,
+pub(crate) struct Ended {
+    pub well: bool,
+    pub said: String,
+    pub log: String,
 }
 
 impl Operator {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), env: HashMap::new(), token: String::new() }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Writes the settings, with this text on root keys.
-    fn configure(&self, root_keys: &str) {
+    pub fn configure(&self, root_keys: &str) {
         let data = self.file("data");
         let text = format!(
             "listen = ['127.0.0.1:0']\ndata = '{}'\n{root_keys}\n[[regions]]\nslug = 'nl-01'\n",
@@ -48,19 +48,19 @@ impl Operator {
         fs::write(self.file("coffer.toml"), text).unwrap();
     }
 
-    fn write_private(&self, name: &str, text: &str) {
+    pub fn write_private(&self, name: &str, text: &str) {
         fs::write(self.file(name), text).unwrap();
         fs::set_permissions(self.file(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let config = self.file("coffer.toml");
         let mut command = cofferd(arguments);
         command.args(["--config", config.to_str().unwrap()]).envs(&self.env);
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Ended {
+    pub fn run(&self, arguments: &[&str]) -> Ended {
         let output = self.command(arguments).output().unwrap();
         Ended {
             well: output.status.success(),
@@ -69,25 +69,25 @@ impl Operator {
         }
     }
 
-    fn bootstrap(&mut self) {
+    pub fn bootstrap(&mut self) {
         let done = self.run(&["bootstrap", "--organisation", "acme", "--owner", "o@acme.invalid"]);
         assert!(done.well, "{}", done.log);
         self.token = done.said.split("token ").nth(1).unwrap().trim().to_owned();
     }
 
     /// Makes a store with a secret in it.
-    fn fill(&mut self, http: &Client) {
+    pub fn fill(&mut self, http: &Client) {
         self.bootstrap();
         let server = self.serve();
         keep(&server, http);
         assert_eq!(server.stop().0, Some(0));
     }
 
-    fn serve(&self) -> Server {
+    pub fn serve(&self) -> Server {
         self.started(&mut self.command(&["serve"]))
     }
 
-    fn started(&self, command: &mut Command) -> Server {
+    pub fn started(&self, command: &mut Command) -> Server {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -104,13 +104,13 @@ impl Operator {
     }
 
     /// Fails to serve, with this in the log.
-    fn refused(&self, expected: &str) {
+    pub fn refused(&self, expected: &str) {
         let ended = self.run(&["serve"]);
         assert!(!ended.well && ended.log.contains(expected), "{expected}: {}", ended.log);
     }
 
     /// Every byte of every file under the folder.
-    fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         fn walk(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
@@ -126,14 +126,14 @@ impl Operator {
     }
 }
 
-fn keep(server: &Server, http: &Client) {
+pub(crate) fn keep(server: &Server, http: &Client) {
     let (status, key) = server.json(http, "POST", "/v1/kms/nl-01/keys", json!({"name": "k"}));
     assert_eq!(status, 201, "{key}");
     let body = json!({"path": "/kept", "kmsKeyIdentity": "k", "secretString": base64("hunter2")});
     assert_eq!(server.json(http, "POST", "/v1/secrets/nl-01/secrets", body).0, 201);
 }
 
-fn is_kept(server: &Server, http: &Client) {
+pub(crate) fn is_kept(server: &Server, http: &Client) {
     let url = "/v1/secrets/nl-01/secret/kept/value";
     let (status, value) = server.json(http, "POST", url, Json::Null);
     assert_eq!((status, &value["secretString"]), (200, &json!(base64("hunter2"))), "{value}");

@@ -10,7 +10,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use coffer_server::model::action::Action;
 use coffer_server::model::identity::MemberRole;
 use coffer_server::platform::root_keys::rewrap;
-use rusqlite::types::Value;
 use serde_json::{Value as Json, json};
 
 use crate::calls::{all_calls, target};
@@ -61,25 +60,12 @@ async fn version(world: &World) -> i64 {
 
 /// Every row of every table, but for the audit log.
 fn rows(world: &World) -> BTreeSet<String> {
-    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
-    let texts = |sql: &str| {
-        let mut statement = file.prepare(sql).unwrap();
-        let columns = statement.column_count();
-        let row = |row: &rusqlite::Row<'_>| {
-            (0..columns).map(|at| row.get::<_, Value>(at)).collect::<Result<Vec<_>, _>>()
-        };
-        let found = statement.query_map([], row).unwrap();
-        found.map(|row| format!("{:?}", row.unwrap())).collect::<Vec<_>>()
+    let tables = world.tables().into_iter().filter(|name| name != "audit_events");
+    let rows = |name: String| {
+        let rows = world.select(&format!("SELECT * FROM {name}")).into_iter();
+        rows.map(move |row| format!("{name} {row:?}"))
     };
-    let mut names = file.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").unwrap();
-    let names = names.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap);
-    names
-        .filter(|name| name != "audit_events")
-        .flat_map(|name| {
-            let rows = texts(&format!("SELECT * FROM {name}"));
-            rows.into_iter().map(move |row| format!("{name} {row}"))
-        })
-        .collect()
+    tables.flat_map(rows).collect()
 }
 
 /// Answers that show something once: it is shown by no replay.

@@ -161,10 +161,7 @@ async fn failed_accepts_count_against_the_address() {
     call(wrong.to_string().as_bytes()).expect(401).await;
     call(b"{").expect(400).await;
     call(wrong.to_string().as_bytes()).expect(401).await;
-    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
-    let count = || -> i64 {
-        file.query_row("SELECT COUNT(*) FROM audit_events", [], |row| row.get(0)).unwrap()
-    };
+    let count = || world.count("SELECT COUNT(*) FROM audit_events");
     let before = count();
     call(wrong.to_string().as_bytes()).expect(429).await;
     call(b"{").expect(429).await;

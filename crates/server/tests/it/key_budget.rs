@@ -12,9 +12,10 @@ use crate::world::{World, base64};
 const KEY: &str = "/v1/kms/nl-01/keys/default";
 
 fn counted(world: &World, version: i64) -> i64 {
-    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
-    let sql = "SELECT seals FROM kms_key_versions WHERE key_id = $1 AND version = $2";
-    file.query_row(sql, (&world.acme.key, version), |row| row.get(0)).unwrap()
+    let key = &world.acme.key;
+    world.count(&format!(
+        "SELECT seals FROM kms_key_versions WHERE key_id = '{key}' AND version = {version}"
+    ))
 }
 
 fn set_count(world: &World, version: i64, seals: i64) {

@@ -95,12 +95,11 @@ async fn going(world: &World) -> (String, Json) {
 }
 
 fn material(world: &World, url: &str) -> Vec<Vec<u8>> {
-    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
-    let sql = "SELECT wrapped_material FROM kms_key_versions WHERE key_id = $1
-        AND wrapped_material IS NOT NULL";
-    let mut statement = file.prepare(sql).unwrap();
-    let rows = statement.query_map([url.rsplit('/').next()], |row| row.get(0)).unwrap();
-    rows.map(Result::unwrap).collect()
+    world.bytes(&format!(
+        "SELECT wrapped_material FROM kms_key_versions WHERE key_id = '{}'
+        AND wrapped_material IS NOT NULL",
+        url.rsplit('/').next().unwrap()
+    ))
 }
 
 #[tokio::test]

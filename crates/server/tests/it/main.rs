@@ -14,6 +14,8 @@
 
 mod audit_access;
 mod audit_log;
+mod backup;
+mod backup_format;
 mod calls;
 mod canary;
 mod common;

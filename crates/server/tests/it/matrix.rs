@@ -35,6 +35,7 @@ fn every_action_of_a_caller_is_called_here() {
         "platform.administrator.delete",
         "platform.bootstrap",
         "platform.owner-token",
+        "platform.restore",
         "platform.root-key.rotate",
         "iam.invite.accept",
     ];
@@ -341,11 +342,10 @@ fn every_route_is_called_here() {
 
 /// How many records there are, and the newest one's action and outcome.
 fn newest_record(world: &World) -> (i64, String, String) {
-    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
     let sql = "SELECT COUNT(*) OVER (), action, outcome FROM audit_events
-        ORDER BY rowid DESC LIMIT 1";
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    file.query_row(sql, [], row).unwrap()
+        ORDER BY event_id DESC LIMIT 1";
+    let [count, action, outcome]: [String; 3] = world.select(sql).remove(0).try_into().unwrap();
+    (count.parse().unwrap(), action, outcome)
 }
 
 /// Whether the description of the API knows a status of a call.

@@ -179,10 +179,9 @@ async fn a_destroyed_version_stays_in_the_history_without_its_ciphertext() {
     assert_eq!(versions[0]["destroyedAt"], "2026-01-15T12:00:01Z");
     assert_eq!(versions[0]["createdAt"], "2026-01-15T12:00:00Z");
     assert!(versions[1].get("destroyedAt").is_none());
-    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
     let erased = "SELECT COUNT(*) FROM secret_versions
         WHERE version = 1 AND sealed_value IS NULL AND wrapped_data_key IS NULL";
-    assert_eq!(file.query_row(erased, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    assert_eq!(world.count(erased), 1);
     let revealed = world.post(&world.owner, &format!("{X}/value")).expect(200).await;
     assert_eq!(text_of(&revealed), "two");
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::world::{World, base64, text_of};
 
 /// The rows of a store, in a new file with the first schema.
-fn rewritten(world: &World, file: &std::path::Path) {
+pub(crate) fn rewritten(world: &World, file: &std::path::Path) {
     let old = Connection::open(file).unwrap();
     old.execute_batch(include_str!("../../migrations/0001_foundation.sql")).unwrap();
     let now = world.folder.path().join("coffer.db");

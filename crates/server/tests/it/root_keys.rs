@@ -9,13 +9,11 @@ const KEYS: &str = "/v1/kms/nl-01/keys";
 
 /// How many key versions and wrapping keys are under each root key.
 fn under(world: &World) -> Vec<(String, i64)> {
-    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
     let sql = "SELECT root_key, COUNT(*) FROM (SELECT root_key FROM kms_key_versions
-        WHERE wrapped_material IS NOT NULL UNION ALL SELECT root_key FROM wrapping_keys)
+        WHERE wrapped_material IS NOT NULL UNION ALL SELECT root_key FROM wrapping_keys) AS used
         GROUP BY root_key ORDER BY COUNT(*)";
-    let mut statement = file.prepare(sql).unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    rows.map(Result::unwrap).collect()
+    let rows = world.select(sql).into_iter();
+    rows.map(|row| (row[0].clone(), row[1].parse().unwrap())).collect()
 }
 
 async fn works(world: &World) {
@@ -72,8 +70,7 @@ async fn everything_moves_to_the_new_root_key_while_the_server_serves() {
     assert!(world.restart(&[&old]).await.is_err());
     assert!(world.restart(&[&fresh_root()]).await.is_err());
     let query = "SELECT COUNT(*) FROM audit_events WHERE action = 'platform.root-key.rotate'";
-    let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
-    assert_eq!(file.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    assert_eq!(world.count(query), 1);
 }
 
 #[tokio::test]
@@ -125,7 +122,7 @@ async fn what_does_not_open_keeps_the_old_root_key_in_use() {
     world.key(&world.owner, "mistyped").await;
     world.sql("UPDATE kms_keys SET key_type = 'aes512' WHERE slug = 'mistyped'");
     world.get(&world.owner, "/v1/kms/nl-01/wrapping-key").expect(200).await;
-    world.sql("UPDATE wrapping_keys SET wrapped_material = x'00'");
+    world.sql(&format!("UPDATE wrapping_keys SET wrapped_material = {}", world.literal(&[0])));
     let (old, new) = (world.root.clone(), fresh_root());
     world.restart(&[&new, &old]).await.unwrap();
     rewrap(&world.app).await.unwrap();

@@ -202,7 +202,7 @@ async fn an_earlier_check_of_values_speaks_before_a_later_one() {
     world.post(owner, &versions).json(value("v")).expect(400).await;
     world.post(owner, &format!("{key}/enable")).expect(200).await;
     // The access policy, then the seal.
-    world.sql("UPDATE secret_versions SET sealed_value = x'00'");
+    world.sql(&format!("UPDATE secret_versions SET sealed_value = {}", world.literal(&[0])));
     world.post(owner, &value_url).expect(403).await;
     world.post(owner, &versions).json(value("v")).expect(403).await;
     // The permission comes before the policy, and has words of its own.

@@ -421,11 +421,8 @@ async fn tokens_are_recorded_and_failures_bounded() {
         .expect(200)
         .await;
     assert_eq!(listed.body[0]["lastUsedAt"], "2026-01-15T12:00:00Z");
-    let failures = || {
-        let file = rusqlite::Connection::open(world.folder.path().join("coffer.db")).unwrap();
-        let sql = "SELECT COUNT(*) FROM audit_events WHERE action = 'auth.failure'";
-        file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
-    };
+    let failures =
+        || world.count("SELECT COUNT(*) FROM audit_events WHERE action = 'auth.failure'");
     for (call, status, code) in [
         (world.anonymous("POST", TOKEN).form(&[]), 400, "invalid_request"),
         (machine.asks(&world, &[("scope", "x")]), 400, "invalid_scope"),

@@ -387,7 +387,8 @@ impl World {
     /// Runs SQL on the database itself, behind the server's back.
     pub fn sql(&self, sql: &str) {
         if let Some(url) = &self.app.config.store.url {
-            select(url, sql);
+            let loose = "SET session_replication_role = replica";
+            select(url, &sql.replace("PRAGMA foreign_keys = OFF", loose));
             return;
         }
         let file = rusqlite::Connection::open(self.folder.path().join("coffer.db")).unwrap();
@@ -405,12 +406,50 @@ impl World {
         let text = |row: &rusqlite::Row<'_>, at| match row.get_ref_unwrap(at) {
             rusqlite::types::ValueRef::Integer(number) => number.to_string(),
             rusqlite::types::ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
-            rusqlite::types::ValueRef::Blob(bytes) => format!("{bytes:02x?}"),
+            rusqlite::types::ValueRef::Blob(bytes) => {
+                bytes.iter().fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+            }
             _ => String::new(),
         };
         let rows =
             statement.query_map([], |row| Ok((0..columns).map(|at| text(row, at)).collect()));
         rows.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// The one number that SQL finds.
+    pub fn count(&self, sql: &str) -> i64 {
+        self.select(sql)[0][0].parse().unwrap()
+    }
+
+    /// The bytes that SQL finds in its first column.
+    pub fn bytes(&self, sql: &str) -> Vec<Vec<u8>> {
+        let byte =
+            |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let rows = self.select(sql).into_iter();
+        rows.map(|row| row[0][2..].as_bytes().chunks(2).map(byte).collect()).collect()
+    }
+
+    /// Bytes as SQL writes them.
+    pub fn literal(&self, bytes: &[u8]) -> String {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        if self.is_embedded() { format!("x'{digits}'") } else { format!("'\\x{digits}'::bytea") }
+    }
+
+    /// The names of all tables.
+    pub fn tables(&self) -> Vec<String> {
+        let sql = match self.is_embedded() {
+            true => "SELECT name FROM sqlite_master WHERE type = 'table'",
+            false => {
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+            }
+        };
+        self.select(sql).into_iter().flatten().collect()
+    }
+
+    /// Every row of every table.
+    pub fn everything(&self) -> String {
+        let tables = self.tables().into_iter();
+        tables.map(|name| format!("{:?}", self.select(&format!("SELECT * FROM {name}")))).collect()
     }
 
     /// Whether the store is the embedded one, whose file the test looks into.

@@ -1,0 +1,271 @@
+//! Threads in front of a PostgreSQL server. Each has a connection of its own and runs one operation at a time, in a
+//! serializable transaction that is run again when another one got in its way. One more listens for what other
+//! servers on the same store have changed.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use tokio::runtime::Runtime;
+
+use super::postgres::{Postgres, Server, not_connected};
+use super::session::{Session, Value};
+use super::{Job, Keep, Lanes, MIGRATIONS, Tx, sql, start};
+use crate::error::{Error, Result};
+
+/// How often a transaction is run before its caller is told that the store is too busy.
+const ATTEMPTS_MAX: u32 = 24;
+/// How often other servers' changes are looked for.
+const LISTEN: Duration = Duration::from_millis(200);
+/// Nobody who has not heard for so long trusts what it remembers.
+const DEAF: Duration = Duration::from_secs(1);
+/// What a thread's transactions are for.
+#[derive(Clone, Copy, PartialEq)]
+enum Purpose {
+    Writing,
+    Reading,
+}
+
+impl Purpose {
+    /// Changes see each other as if they came one after another; a read sees one instant.
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Writing => "BEGIN ISOLATION LEVEL SERIALIZABLE; SAVEPOINT operation",
+            Self::Reading => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        }
+    }
+}
+
+/// Brings the schema up to date and starts the threads.
+pub(super) fn open(
+    server: Server,
+    lanes: &Lanes,
+    epoch: &Arc<AtomicU64>,
+    heard: &Arc<Heard>,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let server = Arc::new(server);
+    // On a thread of its own: whoever opens a store may be within a runtime already.
+    let first = std::thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            let mut first = Postgres::new(server.clone())?;
+            first.runtime.clone().block_on(migrate(&mut first)).map(|()| first)
+        });
+        first.join().map_err(|_| anyhow::anyhow!("bringing the schema up to date has panicked"))?
+    })?;
+    let mut threads = Vec::new();
+    for (lane, purpose) in [
+        (&lanes.writer, Purpose::Writing),
+        (&lanes.readers, Purpose::Reading),
+        (&lanes.searcher, Purpose::Reading),
+    ] {
+        for _ in 0..lane.threads {
+            let (server, jobs, epoch) = (server.clone(), lane.waiting.clone(), epoch.clone());
+            let run = move || serve(server, purpose, &jobs, &epoch);
+            threads.push(start("store-postgres", run)?);
+        }
+    }
+    let (jobs, epoch, heard) = (lanes.listener.waiting.clone(), epoch.clone(), heard.clone());
+    heard.now();
+    threads.push(start("store-listener", move || listen(first, &jobs, &epoch, &heard))?);
+    Ok(threads)
+}
+
+/// Runs what waits, one operation after another, on a connection of its own.
+fn serve(
+    server: Arc<Server>,
+    purpose: Purpose,
+    jobs: &Receiver<Box<dyn Job>>,
+    epoch: &Arc<AtomicU64>,
+) {
+    let session = match Postgres::new(server) {
+        Ok(session) => Session::Postgres(Box::new(session)),
+        Err(error) => return tracing::error!("no thread for the store: {error}"),
+    };
+    let mut tx = Tx::new(session, epoch.clone());
+    while let Ok(mut job) = jobs.recv() {
+        let stop = job.is_last();
+        let ended = transact(&mut tx, &mut *job, purpose, epoch);
+        job.answer(ended);
+        if stop {
+            return;
+        }
+    }
+}
+
+/// How a try went.
+enum Tried {
+    Ended(Result<()>),
+    /// Nothing was changed, and it may go well the next time.
+    Again,
+}
+
+/// Runs an operation in a transaction of its own until no other one gets in its way.
+fn transact(tx: &mut Tx, job: &mut dyn Job, purpose: Purpose, epoch: &AtomicU64) -> Result<()> {
+    for attempt in 0..ATTEMPTS_MAX {
+        if let Tried::Ended(ended) = try_once(tx, job, purpose, epoch) {
+            return ended;
+        }
+        // Those that met do not meet again at the next step.
+        let chance = RandomState::new().hash_one(attempt);
+        std::thread::sleep(Duration::from_micros(chance % (u64::from(attempt + 1) * 2000)));
+    }
+    Err(Error::unavailable("too many changes of the same at once"))
+}
+
+fn try_once(tx: &mut Tx, job: &mut dyn Job, purpose: Purpose, epoch: &AtomicU64) -> Tried {
+    tx.forget();
+    let Some(session) = tx.postgres() else {
+        return Tried::Ended(Err(Error::bug("a transaction of another store")));
+    };
+    let runtime = session.runtime.clone();
+    session.in_conflict = false;
+    let begun = runtime.block_on(async {
+        session.connect().await?;
+        session.control(purpose.begin()).await
+    });
+    if let Err(error) = begun {
+        return after(session, &runtime, error);
+    }
+    let keep = job.run(tx);
+    let changed = tx.takes_identities_changed();
+    let Some(session) = tx.postgres() else { return Tried::Again };
+    if session.in_conflict || session.is_lost() {
+        return after(session, &runtime, not_connected());
+    }
+    let ended = runtime.block_on(async {
+        if keep == Keep::No {
+            return session.control("ROLLBACK").await;
+        }
+        if changed {
+            session.execute(sql::COUNT_CHANGE, &[Value::Text(IDENTITIES)]).await?;
+        }
+        session.control("COMMIT").await
+    });
+    match ended {
+        Ok(()) => {
+            tx.leave(keep == Keep::Yes);
+            if changed && keep == Keep::Yes {
+                epoch.fetch_add(1, Ordering::SeqCst);
+            }
+            tx.take_identities_changed();
+            tx.finish(true);
+            Tried::Ended(Ok(()))
+        }
+        Err(_) if session.in_conflict => after(session, &runtime, not_connected()),
+        // Nobody can tell whether it was committed, so it is not done once more.
+        Err(error) => {
+            session.disconnect();
+            tx.leave(false);
+            tx.finish(false);
+            Tried::Ended(Err(error))
+        }
+    }
+}
+
+/// Leaves a transaction that has failed before its end; another try is worth it unless the server cannot be reached.
+fn after(session: &mut Postgres, runtime: &Runtime, error: Error) -> Tried {
+    if session.client.is_none() {
+        return Tried::Ended(Err(error));
+    }
+    if session.is_lost() || runtime.block_on(session.control("ROLLBACK")).is_err() {
+        session.disconnect();
+    }
+    Tried::Again
+}
+
+/// The number that moves on with each change of who may do what.
+const IDENTITIES: &str = "identities";
+
+/// When other servers' changes were last looked for.
+pub(super) struct Heard {
+    since: Instant,
+    millis: AtomicU64,
+}
+
+impl Heard {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { since: Instant::now(), millis: AtomicU64::new(0) })
+    }
+
+    fn now(&self) {
+        let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.millis.store(millis, Ordering::SeqCst);
+    }
+
+    /// Whether what is remembered may be older than it ought to be.
+    pub fn is_long_ago(&self) -> bool {
+        let last = Duration::from_millis(self.millis.load(Ordering::SeqCst));
+        self.since.elapsed().saturating_sub(last) > DEAF
+    }
+}
+
+/// Looks for other servers' changes until it is told to stop.
+fn listen(mut session: Postgres, jobs: &Receiver<Box<dyn Job>>, epoch: &AtomicU64, heard: &Heard) {
+    let runtime = session.runtime.clone();
+    let mut known = None;
+    while let Err(RecvTimeoutError::Timeout) = jobs.recv_timeout(LISTEN) {
+        let asked = Instant::now();
+        let found = runtime.block_on(async {
+            session.connect().await?;
+            let rows = session.query(sql::FIND_CHANGES, &[Value::Text(IDENTITIES)]).await?;
+            let number = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose();
+            number.map_err(|error| Error::corrupt(error.to_string()))
+        });
+        match found {
+            Ok(number) => {
+                if known.replace(number).is_some_and(|before| before != number) {
+                    epoch.fetch_add(1, Ordering::SeqCst);
+                }
+                if asked.elapsed() < DEAF {
+                    heard.now();
+                }
+            }
+            Err(error) => {
+                tracing::warn!(cause = error.cause(), "other servers' changes are not heard");
+                session.disconnect();
+            }
+        }
+    }
+}
+
+/// Runs each migration that has not run, once however many servers start at a time: the row that says so is written
+/// ahead of it in the same transaction, and whoever comes second waits for that.
+async fn migrate(session: &mut Postgres) -> anyhow::Result<()> {
+    let told = |error: Error| anyhow::anyhow!("{}", error.cause());
+    session.connect().await.map_err(told)?;
+    let bytewise = session.query(sql::COMPARES_BYTES, &[]).await.map_err(told)?;
+    ensure!(
+        bytewise.first().is_some_and(|row| row.get::<_, bool>(0)),
+        "the database does not compare texts byte by byte; make it with \
+         CREATE DATABASE coffer TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
+    );
+    let table = "CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT NOT NULL PRIMARY KEY)";
+    // Two that make it at once meet in the catalogue.
+    if session.control(table).await.is_err() {
+        session.control(table).await.map_err(told)?;
+    }
+    let have = session.query(sql::FIND_SCHEMA_VERSION, &[]).await.map_err(told)?;
+    let have = have.first().map_or(0, |row| row.get::<_, i64>(0));
+    ensure!(
+        usize::try_from(have)? <= MIGRATIONS.len(),
+        "the store has schema {have}, this cofferd knows {}; use a newer cofferd",
+        MIGRATIONS.len()
+    );
+    for (version, migration) in (1_i64..).zip(MIGRATIONS) {
+        if version > have {
+            session.control("BEGIN").await.map_err(told)?;
+            let number = [Value::Int(version)];
+            let claim = session.execute(sql::CLAIM_SCHEMA_VERSION, &number);
+            let first = claim.await.map_err(told)?;
+            if first == 1 {
+                session.control(migration).await.map_err(told)?;
+            }
+            session.control("COMMIT").await.map_err(told)?;
+        }
+    }
+    Ok(())
+}
