@@ -4,7 +4,7 @@
 fn main() {
     if std::env::var_os("COFFER_TEST_SCRIPT").is_none() {
         println!("skipped by plain `cargo test`: tests/getting-started.sh, tests/command-line.sh,");
-        println!("tests/interop.sh, tests/authlib.sh, tests/schemathesis.sh;");
+        println!("tests/postgres.sh, tests/interop.sh, tests/authlib.sh, tests/schemathesis.sh;");
         println!("`./test` installs what they need and runs everything");
     }
 }

@@ -20,7 +20,7 @@ mod restore;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -37,6 +37,7 @@ pub use restore::restore;
 
 /// Writes a backup of the store to `out`, whether a server serves on it or not: what there is to say of it.
 pub fn make(config: &Config, out: &Path, progress: &Progress) -> Result<String> {
+    check_embedded(config)?;
     let (first, others) = custody::root_keys(config, WhenMissing::Refuse)?;
     let keyring = Keyring::new(first, others);
     let mut output = Counted::new(Output::begin(out)?);
@@ -45,6 +46,16 @@ pub fn make(config: &Config, out: &Path, progress: &Progress) -> Result<String> 
     let done = progress.finish(manifest.rows(), output.bytes);
     output.inner.finish()?;
     Ok(format!("backup of {}, {}: {done}", head.taken_at, needed(&head)))
+}
+
+/// Refuses where the store is on a database server, which has backups of its own.
+fn check_embedded(config: &Config) -> Result<()> {
+    ensure!(
+        config.store.url.is_none(),
+        "`store.url` names a PostgreSQL database: back that up with its own tools (pg_dump, pg_basebackup), and \
+         keep the root key apart from it"
+    );
+    Ok(())
 }
 
 /// Checks a backup from its first byte to its last: what there is to say of it.

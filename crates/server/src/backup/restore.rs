@@ -19,6 +19,7 @@ use crate::store::{self, Filling, Loading, Snapshot, Store};
 
 /// Makes a store in the data folder out of a backup: what there is to say of it. Called on a thread that may wait.
 pub fn restore(config: Config, from: &Path, progress: &Progress) -> Result<String> {
+    super::check_embedded(&config)?;
     let data = config.data.clone();
     check_vacant(&data)?;
     let mut input = output::input(from)?;

@@ -136,7 +136,7 @@ impl Postgres {
     }
 
     pub async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<usize> {
-        let statement = self.prepare(sql).await?;
+        let statement = self.prepare(sql, values).await?;
         let values = bound(&statement, values)?;
         let done = match &self.client {
             Some(client) => client.execute(&statement, &values).await,
@@ -147,7 +147,7 @@ impl Postgres {
     }
 
     pub async fn query(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>> {
-        let statement = self.prepare(sql).await?;
+        let statement = self.prepare(sql, values).await?;
         let values = bound(&statement, values)?;
         let done = match &self.client {
             Some(client) => client.query(&statement, &values).await,
@@ -156,13 +156,17 @@ impl Postgres {
         done.map_err(|error| self.failed(&error))
     }
 
-    async fn prepare(&mut self, sql: &'static str) -> Result<Statement> {
+    /// Types are those of the values, as on SQLite: the server would take `$1 = 0` for a smaller number.
+    async fn prepare(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Statement> {
         let address = sql.as_ptr().addr();
         if let Some(statement) = self.statements.get(&address) {
             return Ok(statement.clone());
         }
         let prepared = match &self.client {
-            Some(client) => client.prepare(sql).await,
+            Some(client) => {
+                let types: Vec<_> = values.iter().map(type_of).collect();
+                client.prepare_typed(sql, &types).await
+            }
             None => return Err(not_connected()),
         };
         let statement = prepared.map_err(|error| self.failed(&error))?;
@@ -200,6 +204,16 @@ fn unavailable(error: &tokio_postgres::Error) -> Error {
     Error::unavailable(format!("postgres: {error}"))
 }
 
+/// Null may be of any type, which the server finds out.
+fn type_of(value: &Value<'_>) -> Type {
+    match value {
+        Value::Null => Type::UNKNOWN,
+        Value::Int(_) => Type::INT8,
+        Value::Text(_) => Type::TEXT,
+        Value::Bytes(_) => Type::BYTEA,
+    }
+}
+
 /// The values of a statement, as the driver takes them.
 fn bound<'v>(
     statement: &Statement,
@@ -218,7 +232,6 @@ impl ToSql for Value<'_> {
     ) -> std::result::Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match self {
             Self::Null => Ok(IsNull::Yes),
-            Self::Int(value) if *of == Type::INT4 => i32::try_from(*value)?.to_sql(of, out),
             Self::Int(value) => value.to_sql(of, out),
             Self::Text(value) => value.to_sql(of, out),
             Self::Bytes(value) => value.to_sql(of, out),

@@ -634,7 +634,7 @@ statements! {
             FROM used WHERE used.root_key IS NOT NULL
         )
         SELECT root_key FROM used WHERE root_key IS NOT NULL
-        UNION SELECT root_key FROM wrapping_keys UNION SELECT root_key FROM signing_keys";
+        UNION SELECT root_key FROM wrapping_keys UNION SELECT root_key FROM signing_keys ORDER BY root_key";
     /// Key versions that are under another root key than $1, after the place ($2, $3, $4).
     LIST_FOREIGN_VERSIONS = "SELECT v.organisation_id, k.region_id, k.project_id, v.key_id, v.version,
         k.key_type, k.digest, v.root_key, v.wrapped_material FROM kms_key_versions v

@@ -62,6 +62,7 @@ mod roles;
 mod root_keys;
 mod scopes;
 mod seals;
+mod servers;
 mod service_accounts;
 mod specification;
 mod statements;

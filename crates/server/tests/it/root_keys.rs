@@ -115,14 +115,15 @@ async fn what_does_not_open_keeps_the_old_root_key_in_use() {
     let mut world = World::new().await;
     world.secret("/kept", "hunter2").await;
     world.key(&world.owner, "damaged").await;
-    world.sql(
-        "UPDATE kms_key_versions SET wrapped_material = x'00' WHERE key_id = (SELECT key_id
-         FROM kms_keys WHERE slug = 'damaged')",
-    );
+    let damaged = world.literal(&[0]);
+    world.sql(&format!(
+        "UPDATE kms_key_versions SET wrapped_material = {damaged} WHERE key_id = (SELECT key_id
+         FROM kms_keys WHERE slug = 'damaged')"
+    ));
     world.key(&world.owner, "mistyped").await;
     world.sql("UPDATE kms_keys SET key_type = 'aes512' WHERE slug = 'mistyped'");
     world.get(&world.owner, "/v1/kms/nl-01/wrapping-key").expect(200).await;
-    world.sql(&format!("UPDATE wrapping_keys SET wrapped_material = {}", world.literal(&[0])));
+    world.sql(&format!("UPDATE wrapping_keys SET wrapped_material = {damaged}"));
     let (old, new) = (world.root.clone(), fresh_root());
     world.restart(&[&new, &old]).await.unwrap();
     rewrap(&world.app).await.unwrap();

@@ -104,7 +104,7 @@ pub fn postgres() -> Option<String> {
 }
 
 /// Settings of a store in a schema that nobody else has.
-async fn schema_of_its_own(url: &str) -> StoreConfig {
+pub async fn schema_of_its_own(url: &str) -> StoreConfig {
     let schema = format!(
         "t{}",
         fresh_root().to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "")
@@ -426,7 +426,7 @@ impl World {
         let byte =
             |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
         let rows = self.select(sql).into_iter();
-        rows.map(|row| row[0][2..].as_bytes().chunks(2).map(byte).collect()).collect()
+        rows.map(|row| row[0].as_bytes()[2..].chunks(2).map(byte).collect()).collect()
     }
 
     /// Bytes as SQL writes them.
@@ -585,14 +585,25 @@ impl Asking<'_> {
         self.send_body(Body::from_stream(futures_util::stream::once(late))).await
     }
 
+    /// As [`Asking::send`], to another server on the same store.
+    pub async fn send_to(mut self, app: Arc<App>) -> Answer {
+        let body = self.body.take().map_or(Body::empty(), Body::from);
+        let router = http::router(app.clone());
+        self.send_through(&app, router, body).await
+    }
+
     async fn send_body(self, body: Body) -> Answer {
+        let world = self.world;
+        self.send_through(&world.app, world.router.clone(), body).await
+    }
+
+    async fn send_through(self, app: &Arc<App>, router: Router, body: Body) -> Answer {
         let mut request = Request::builder().method(self.method).uri(&self.url);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
         let request = request.body(body).unwrap();
-        let world = self.world;
-        let reply = http::answer(&world.app, world.router.clone(), self.peer, request).await;
+        let reply = http::answer(app, router, self.peer, request).await;
         let (parts, body) = reply.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
@@ -641,7 +652,7 @@ pub fn fresh_root() -> String {
     RootKey::generate_text().unwrap().to_string()
 }
 
-fn keyring(roots: &[&str]) -> Keyring {
+pub fn keyring(roots: &[&str]) -> Keyring {
     let mut keys = roots.iter().map(|root| RootKey::parse(root).unwrap());
     Keyring::new(keys.next().unwrap(), keys.collect())
 }

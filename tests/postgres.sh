@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs what holds of every store once more, on a throw-away PostgreSQL cluster.
+# Usage: tests/postgres.sh
+set -euo pipefail
+bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1 || true)
+initdb=$(command -v initdb || echo "$bin/initdb")
+pg_ctl=$(command -v pg_ctl || echo "$bin/pg_ctl")
+folder=$(mktemp -d)
+# The server refuses to run as root.
+as=()
+if [ "$(id -u)" = 0 ]; then
+  as=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+  chown postgres "$folder"
+fi
+trap '"${as[@]}" "$pg_ctl" -D "$folder/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$folder"' EXIT
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+(
+  cd "$folder"
+  "${as[@]}" "$initdb" -D data -U coffer -A trust -E UTF8 --locale=C >log
+  # What is thrown away need not survive.
+  "${as[@]}" "$pg_ctl" -D data -l server.log -w start >/dev/null \
+    -o "-p $port -k $folder -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=400"
+)
+# What is about the embedded store's files, or about no store at all, has run before.
+COFFER_TEST_POSTGRES="postgres://coffer@127.0.0.1:$port/postgres?sslmode=disable" \
+  cargo test --locked -p coffer-server --test it -- --skip process:: --skip custody:: --skip backup \
+  --skip statements:: --skip migrations:: --skip tidy:: --skip specification:: --skip openapi::
