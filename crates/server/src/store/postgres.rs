@@ -1,6 +1,7 @@
 //! A connection to a PostgreSQL server.
 
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -38,8 +39,10 @@ impl Server {
         })?;
         if let Some(file) = &settings.password_file {
             let file = folder.join(file);
-            let password = std::fs::read_to_string(&file)
-                .with_context(|| format!("{} cannot be read", file.display()))?;
+            let unreadable = || format!("{} cannot be read", file.display());
+            let rights = file.metadata().with_context(unreadable)?.permissions().mode();
+            ensure!(rights & 0o077 == 0, "{} can be read by others; chmod 600 it", file.display());
+            let password = std::fs::read_to_string(&file).with_context(unreadable)?;
             config.password(password.trim_end_matches('\n'));
         }
         let is_here = |host: &Host| match host {
@@ -291,4 +294,36 @@ pub(super) fn is_null(row: &Row, at: usize) -> Result<bool> {
     let there: Option<IsThere> =
         row.try_get(at).map_err(|error| Error::corrupt(format!("column {at}: {error}")))?;
     Ok(there.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(url: &str) -> anyhow::Result<Server> {
+        let settings = StoreConfig { url: Some(url.to_owned()), ..StoreConfig::default() };
+        Server::new(&settings, Path::new("/nowhere"))
+    }
+
+    #[test]
+    fn nothing_crosses_a_network_in_clear_text() {
+        for (url, mode) in [
+            ("postgres://c@db.example.com/coffer", Some(SslMode::Require)),
+            ("postgres://c@db.example.com/coffer?sslmode=prefer", Some(SslMode::Require)),
+            ("postgres://c@db.example.com/coffer?sslmode=disable", None),
+            ("postgres://c@127.0.0.1,10.0.0.1/coffer?sslmode=disable", None),
+            ("postgres://c@127.0.0.1/coffer?sslmode=disable", Some(SslMode::Disable)),
+            ("postgres://c@localhost/coffer", Some(SslMode::Prefer)),
+            ("postgres:///coffer?host=/run/postgresql&user=c", Some(SslMode::Prefer)),
+        ] {
+            let made = server(url).ok().map(|server| server.config.get_ssl_mode());
+            assert_eq!(made, mode, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_told_without_its_password() {
+        let told = server("postgres://c:hunter2@[/coffer").err().map(|error| format!("{error:#}"));
+        assert!(told.is_some_and(|told| told.contains("store.url") && !told.contains("hunter2")));
+    }
 }

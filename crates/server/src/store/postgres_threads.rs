@@ -206,7 +206,7 @@ impl Heard {
 /// Looks for other servers' changes until it is told to stop.
 fn listen(mut session: Postgres, jobs: &Receiver<Box<dyn Job>>, epoch: &AtomicU64, heard: &Heard) {
     let runtime = session.runtime.clone();
-    let mut known = None;
+    let (mut known, mut is_deaf) = (None, false);
     while let Err(RecvTimeoutError::Timeout) = jobs.recv_timeout(LISTEN) {
         let asked = Instant::now();
         let found = runtime.block_on(async {
@@ -217,6 +217,7 @@ fn listen(mut session: Postgres, jobs: &Receiver<Box<dyn Job>>, epoch: &AtomicU6
         });
         match found {
             Ok(number) => {
+                is_deaf = false;
                 // The first number may be behind what this server has remembered since it started.
                 if known.replace(number) != Some(number) {
                     epoch.fetch_add(1, Ordering::SeqCst);
@@ -226,7 +227,10 @@ fn listen(mut session: Postgres, jobs: &Receiver<Box<dyn Job>>, epoch: &AtomicU6
                 }
             }
             Err(error) => {
-                tracing::warn!(cause = error.cause(), "other servers' changes are not heard");
+                // Told once, not five times a second.
+                if !std::mem::replace(&mut is_deaf, true) {
+                    tracing::warn!(cause = error.cause(), "other servers' changes are not heard");
+                }
                 session.disconnect();
             }
         }
