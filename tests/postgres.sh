@@ -9,8 +9,9 @@ folder=$(mktemp -d)
 # The server refuses to run as root.
 as=()
 if [ "$(id -u)" = 0 ]; then
-  as=(setpriv --reuid=postgres --regid=postgres --clear-groups)
-  chown postgres "$folder"
+  user=$(id -un postgres 2>/dev/null || echo nobody)
+  as=(setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups)
+  chown "$user" "$folder"
 fi
 trap '"${as[@]}" "$pg_ctl" -D "$folder/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$folder"' EXIT
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')

@@ -35,6 +35,7 @@ pub fn restore(config: Config, from: &Path, progress: &Progress) -> Result<Strin
     progress.begin("comparing");
     compare(folder.path(), &bytes, &manifest, progress)?;
     Handle::current().block_on(settle(folder.path(), lock.try_clone()?, keyring, config, &head))?;
+    store::empty_log(folder.path())?;
     check(folder.path())?;
     check_vacant(&data)?;
     place(folder.path(), &data)?;

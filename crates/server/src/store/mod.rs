@@ -51,7 +51,7 @@ pub use root_keys::VersionPlace;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
 pub use service_accounts::CredentialHolder;
 pub use session::Value;
-pub use tables::{Filling, Loading, SCHEMA_VERSION, Snapshot, Table};
+pub use tables::{Filling, Loading, SCHEMA_VERSION, Snapshot, Table, empty_log};
 pub use tokens::{NewToken, TokenHolder};
 pub use tx::{Note, Tx};
 

@@ -139,6 +139,16 @@ impl Loading {
     }
 }
 
+/// Moves what the write-ahead log of a closed store still holds into its file. Connections that close at the same time
+/// leave that to each other.
+pub fn empty_log(folder: &Path) -> Result<()> {
+    let connection = connect(&folder.join("coffer.db"))?;
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let busy: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    ensure!(busy == 0, "somebody else has the new store open");
+    Ok(())
+}
+
 /// A table that is being filled.
 pub struct Filling<'l>(Statement<'l>);
 
