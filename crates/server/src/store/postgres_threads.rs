@@ -69,7 +69,7 @@ pub(super) fn open(
         }
     }
     let (jobs, epoch, heard) = (lanes.listener.waiting.clone(), epoch.clone(), heard.clone());
-    heard.now();
+    heard.all_until(Instant::now());
     threads.push(start("store-listener", move || listen(first, &jobs, &epoch, &heard))?);
     Ok(threads)
 }
@@ -191,9 +191,10 @@ impl Heard {
         Arc::new(Self { since: Instant::now(), millis: AtomicU64::new(0) })
     }
 
-    fn now(&self) {
-        let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.millis.store(millis, Ordering::SeqCst);
+    /// Nothing of before this is unheard of.
+    fn all_until(&self, asked: Instant) {
+        let millis = asked.saturating_duration_since(self.since).as_millis();
+        self.millis.store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     /// Whether what is remembered may be older than it ought to be.
@@ -222,9 +223,7 @@ fn listen(mut session: Postgres, jobs: &Receiver<Box<dyn Job>>, epoch: &AtomicU6
                 if known.replace(number) != Some(number) {
                     epoch.fetch_add(1, Ordering::SeqCst);
                 }
-                if asked.elapsed() < DEAF {
-                    heard.now();
-                }
+                heard.all_until(asked);
             }
             Err(error) => {
                 // Told once, not five times a second.

@@ -254,6 +254,10 @@ async fn an_invite_is_not_accepted_with_a_token_that_was_revoked_meanwhile() {
 #[tokio::test]
 async fn a_deletion_that_misses_leaves_the_memory_alone() {
     let (world, admin) = prepared().await;
+    // With other servers on the store, the number may move on at any time.
+    if !world.is_embedded() {
+        return;
+    }
     let before = world.app.store.identity_epoch();
     world.delete(&world.nobody, "/v1/me/personal-access-tokens/pat-none").expect(404).await;
     world.delete(&world.owner, "/v1/iam/roles/org-admin/bindings/none").expect(404).await;
