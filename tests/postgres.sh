@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs what holds of every store once more, on a throw-away PostgreSQL cluster.
-# Usage: tests/postgres.sh
+# Usage: tests/postgres.sh, with PostgreSQL's programs installed (Debian package `postgresql`)
 set -euo pipefail
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1 || true)
 initdb=$(command -v initdb || echo "$bin/initdb")

@@ -17,8 +17,11 @@ use super::session::{Session, Value};
 use super::{Job, Keep, Lanes, MIGRATIONS, Tx, sql, start};
 use crate::error::{Error, Result};
 
-/// How often a transaction is run before its caller is told that the store is too busy.
-const ATTEMPTS_MAX: u32 = 24;
+/// How long a transaction is run again and again before its caller is told that the store is too busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait between two tries, in microseconds, grows by this with each.
+const STEP: u64 = 2000;
+const STEPS_MAX: u64 = 25;
 /// How often other servers' changes are looked for.
 const LISTEN: Duration = Duration::from_millis(200);
 /// Nobody who has not heard for so long trusts what it remembers.
@@ -105,13 +108,17 @@ enum Tried {
 
 /// Runs an operation in a transaction of its own until no other one gets in its way.
 fn transact(tx: &mut Tx, job: &mut dyn Job, purpose: Purpose, epoch: &AtomicU64) -> Result<()> {
-    for attempt in 0..ATTEMPTS_MAX {
+    let started = Instant::now();
+    for attempt in 1_u64.. {
         if let Tried::Ended(ended) = try_once(tx, job, purpose, epoch) {
             return ended;
         }
         // Those that met do not meet again at the next step.
         let chance = RandomState::new().hash_one(attempt);
-        std::thread::sleep(Duration::from_micros(chance % (u64::from(attempt + 1) * 2000)));
+        std::thread::sleep(Duration::from_micros(chance % (attempt.min(STEPS_MAX) * STEP)));
+        if started.elapsed() > PATIENCE {
+            break;
+        }
     }
     Err(Error::unavailable("too many changes of the same at once"))
 }
