@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coffer_api::{CreateFederatedIdentityRequest, Time, UpdateFederatedIdentityRequest};
 
-use super::roles::{check_roles_held, too_many};
+use super::roles::{check_roles_held, too_many, too_much};
 use super::tokens::check_bounds;
 use super::{Filter, maker};
 use crate::app::App;
@@ -157,7 +157,7 @@ pub async fn update(
                 != (&before.audiences, before.audience_mode, &before.conditions);
         if lets_in {
             if !may_act_for(scope, &identity.account) {
-                return Err(Error::invalid("", "this would grant more than you hold yourself"));
+                return Err(too_much());
             }
             check_roles_held(tx, scope, ("service_account", &identity.account), now).await?;
         }

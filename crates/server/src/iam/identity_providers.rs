@@ -7,7 +7,7 @@ use coffer_api::{CreateIdentityProviderRequest, UpdateIdentityProviderRequest};
 use serde_json::Value as Json;
 
 use super::federated_identities::may_act_for;
-use super::roles::{check_roles_held, too_many};
+use super::roles::{check_roles_held, too_many, too_much};
 use super::{Filter, maker};
 use crate::app::App;
 use crate::error::{Error, Result, shorten};
@@ -133,7 +133,7 @@ pub async fn update(
             let accounts: BTreeSet<_> = trusting.into_iter().map(|one| one.account).collect();
             for account in &accounts {
                 if !may_act_for(scope, account) {
-                    return Err(Error::invalid("", "this would grant more than you hold yourself"));
+                    return Err(too_much());
                 }
                 check_roles_held(tx, scope, ("service_account", account), now).await?;
             }

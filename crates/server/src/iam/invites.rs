@@ -7,7 +7,7 @@ use coffer_crypto::token;
 use zeroize::Zeroizing;
 
 use super::roles::{
-    check_held, check_held_by, check_roles_held, check_roles_held_by, rules_of, too_many,
+    check_held, check_held_by, check_roles_held, check_roles_held_by, rules_of, too_many, too_much,
 };
 use crate::app::App;
 use crate::clock::DAY;
@@ -144,7 +144,6 @@ async fn new_invite(
 ///
 /// SECURITY: asked again when the invite is accepted, so that none outlives the power it was made with.
 async fn check_inviter(tx: &mut Tx, invite: &Invite, now: i64) -> Result<()> {
-    let too_much = || Error::invalid("", "this would grant more than you hold yourself");
     let inviter = (invite.inviter.0.as_str(), invite.inviter.1.as_str());
     let by = match inviter {
         ("user", subject) => match tx.find_member_role(subject).await?.ok_or_else(too_much)? {

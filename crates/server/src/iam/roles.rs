@@ -241,8 +241,12 @@ pub(super) fn check_held_by(grants: &[Grant], rules: &[Rule], reach: HandOn) -> 
     check_comparable(rules, grants)?;
     match rules.iter().all(|rule| rule.is_held(grants, reach)) {
         true => Ok(()),
-        false => Err(Error::invalid("", "this would grant more than you hold yourself")),
+        false => Err(too_much()),
     }
+}
+
+pub(super) fn too_much() -> Error {
+    Error::invalid("", "this would grant more than you hold yourself")
 }
 
 /// SECURITY: whoever comes to act for a principal holds its roles and its policies.

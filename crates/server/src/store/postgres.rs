@@ -94,13 +94,23 @@ pub(super) struct Postgres {
     statements: HashMap<usize, Statement>,
     /// Another transaction got in the way: this one is to be run again.
     pub in_conflict: bool,
+    /// A statement has failed since the transaction began or went back to its savepoint: `COMMIT` would undo all, and
+    /// say so nowhere.
+    pub is_aborted: bool,
 }
 
 impl Postgres {
     pub fn new(server: Arc<Server>) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let runtime = Arc::new(runtime);
-        Ok(Self { server, runtime, client: None, statements: HashMap::new(), in_conflict: false })
+        Ok(Self {
+            server,
+            runtime,
+            client: None,
+            statements: HashMap::new(),
+            in_conflict: false,
+            is_aborted: false,
+        })
     }
 
     /// Connects, where that is not so yet or not any more.
@@ -129,13 +139,15 @@ impl Postgres {
         self.client.as_ref().is_none_or(Client::is_closed)
     }
 
-    /// Runs statements without values.
+    /// Runs statements about the transaction, none of which goes well within an aborted one but for going back.
     pub async fn control(&mut self, sql: &str) -> Result<()> {
         let done = match &self.client {
             Some(client) => client.batch_execute(sql).await,
             None => return Err(Error::unavailable("not connected to the database")),
         };
-        done.map_err(|error| self.failed(&error))
+        done.map_err(|error| self.failed(&error))?;
+        self.is_aborted = false;
+        Ok(())
     }
 
     pub async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<usize> {
@@ -179,6 +191,7 @@ impl Postgres {
 
     /// What a failure means to a caller. SQL text and values stay out of it.
     fn failed(&mut self, error: &tokio_postgres::Error) -> Error {
+        self.is_aborted = true;
         let Some(code) = error.code() else { return unavailable(error) };
         let cause = format!("postgres: {}", code.code());
         // Two that insert the same at once: whoever runs again sees the other's row.

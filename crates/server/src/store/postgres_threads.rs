@@ -147,6 +147,9 @@ fn try_once(tx: &mut Tx, job: &mut dyn Job, purpose: Purpose, epoch: &AtomicU64)
         if keep == Keep::No {
             return session.control("ROLLBACK").await;
         }
+        if session.is_aborted {
+            return Err(Error::bug("an operation has gone on behind a statement that failed"));
+        }
         if changed {
             session.execute(sql::COUNT_CHANGE, &[Value::Text(IDENTITIES)]).await?;
         }
