@@ -21,12 +21,14 @@ use crate::lane::Lanes;
 use crate::model::access_policy::canonical_net;
 use crate::model::access_token::AccessToken;
 use crate::store::Store;
+use crate::values::Values;
 
 /// Everything a request needs, behind one pointer.
 pub struct App {
     pub store: Store,
     pub keyring: Arc<Keyring>,
     pub directory: Directory,
+    pub values: Values,
     pub clock: Clock,
     pub config: Config,
     /// The keys of other issuers.
@@ -174,6 +176,7 @@ impl App {
     pub fn new(store: Store, keyring: Keyring, clock: Clock, config: Config) -> Arc<Self> {
         Arc::new(Self {
             directory: Directory::new(store.clone()),
+            values: Values::new(store.clone(), config.limits.cache_mebibytes << 20),
             issuers: Issuers::new(&config),
             verified: Verified(Cache::new(Verified::ENTRIES_MAX)),
             listening: OnceLock::new(),

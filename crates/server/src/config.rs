@@ -60,6 +60,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("limits.header_seconds", "seconds a client has to send a request's head; default 10"),
     ("limits.body_seconds", "seconds a client has to send a request's body; default 30"),
     ("limits.drain_seconds", "seconds that running requests have at shutdown; default 10"),
+    ("limits.cache_mebibytes", "memory for sealed values that are revealed often; default 64"),
     (
         "limits.auth_failures_per_minute",
         "failed authentications per address and minute, 0 = no limit; default 120",
@@ -197,6 +198,7 @@ pub struct Limits {
     pub header_seconds: u64,
     pub body_seconds: u64,
     pub drain_seconds: u64,
+    pub cache_mebibytes: u64,
     pub auth_failures_per_minute: u32,
 }
 
@@ -232,6 +234,7 @@ impl Default for Limits {
             header_seconds: 10,
             body_seconds: 30,
             drain_seconds: 10,
+            cache_mebibytes: 64,
             auth_failures_per_minute: 120,
         }
     }

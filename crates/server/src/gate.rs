@@ -26,7 +26,7 @@ use crate::model::caller::{Arrival, Call, Caller, Principal};
 use crate::model::idempotency::Answer;
 use crate::model::identity::Region;
 use crate::model::key::Key;
-use crate::store::Tx;
+use crate::store::{Note, Tx};
 
 pub use administration::{About, administer, oversee};
 use admit::{admit, renew, renew_within};
@@ -151,7 +151,7 @@ where
             if outcome.is_err() {
                 tx.undo().await?;
             }
-            record.append(tx, &outcome, &notes, &detail).await?;
+            record.append(tx, &outcome, &notes, &detail)?;
             Ok(outcome)
         })
         .await;
@@ -198,15 +198,25 @@ where
     T: Send + 'static,
     R: Future<Output = Result<T>>,
 {
-    let mut record = Record::begin(app, call, &ask);
+    work_noting(app, call, ask, async |scope, _| work(scope.clone()).await).await
+}
+
+/// As [`work`], with actions that it implies.
+pub async fn work_noting<T: Send + 'static>(
+    app: &App,
+    call: &Call,
+    ask: Ask,
+    work: impl AsyncFnOnce(&Scope, &mut Vec<Note>) -> Result<T>,
+) -> Result<T> {
+    let (mut record, mut notes) = (Record::begin(app, call, &ask), Vec::new());
     let done = async {
         let scope = admit(app, call, ask, &mut record).await?;
-        let done = work(scope.clone()).await?;
+        let done = work(&scope, &mut notes).await?;
         renew_within(app, &call.claim, &scope, record.action).await?;
         Ok(done)
     };
     let done = done.await;
-    record.end(app, done, Vec::new()).await
+    record.end(app, done, notes).await
 }
 
 /// Looks something up for an admitted call, outside of its transaction.
@@ -274,7 +284,7 @@ where
             let done = operate(tx).await?;
             if done.is_some() {
                 let notes = tx.take_notes();
-                record.append(tx, &Ok(()), &notes, "").await?;
+                record.append(tx, &Ok(()), &notes, "")?;
             }
             Ok(done)
         })

@@ -82,6 +82,11 @@ impl Keyring {
         self.ready.retain(|(o, k, _), _| o != organisation || k != key);
     }
 
+    /// Forgets all ready keys: of one that has ceased to be active elsewhere, nobody unwraps the material again.
+    pub fn forget_ready(&self) {
+        self.ready.clear();
+    }
+
     /// Forgets a key whose material is erased for ever.
     pub fn forget_key(&self, organisation: &str, key: &str) {
         self.drop_key(organisation, key);

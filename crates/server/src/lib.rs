@@ -10,6 +10,7 @@
 //! | [`egress`], [`issuers`] | outgoing calls, guarded; the keys of other issuers |
 //! | [`lane`] | slow work, bounded |
 //! | [`directory`] | token → caller with compiled grants, in memory |
+//! | [`values`] | sealed values that are revealed often, in memory |
 //! | [`auth`] | who is calling |
 //! | [`secrets`], [`kms`], [`iam`], [`audit`], [`platform`] | operations |
 //! | [`http`] | HTTP in, HTTP out |
@@ -42,6 +43,7 @@ pub mod model;
 pub mod platform;
 pub mod secrets;
 pub mod store;
+pub mod values;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -69,12 +69,10 @@ where
             if outcome.is_err() {
                 tx.undo().await?;
             }
-            record.append(tx, &outcome, &notes, &detail).await?;
+            record.append(tx, &outcome, &notes, &detail)?;
             let exists = outcome.is_ok() || !matches!(about, About::NewOrganisation(_));
             if !organisation.is_empty() && exists {
-                Record { organisation, ..record.clone() }
-                    .append(tx, &outcome, &[], &detail)
-                    .await?;
+                Record { organisation, ..record.clone() }.append(tx, &outcome, &[], &detail)?;
             }
             Ok(outcome)
         })

@@ -94,7 +94,7 @@ where
             }
             // A refusal is recorded outside, where it is counted first.
             if outcome.is_ok() {
-                record.append(tx, &outcome, &notes, &detail).await?;
+                record.append(tx, &outcome, &notes, &detail)?;
             }
             Ok((outcome, record))
         })

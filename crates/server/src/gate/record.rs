@@ -75,13 +75,18 @@ impl Record {
     }
 
     /// Writes the record, with what was done, and one for each noted action of a success.
-    pub(super) async fn append<T>(
+    pub(super) fn append<T>(
         &self,
         tx: &mut Tx,
         outcome: &Result<T>,
         notes: &[Note],
         detail: &str,
     ) -> Result<()> {
+        tx.append_events(self.events(outcome, notes, detail)?);
+        Ok(())
+    }
+
+    fn events<T>(&self, outcome: &Result<T>, notes: &[Note], detail: &str) -> Result<Vec<Event>> {
         let subject = match outcome {
             // What it would have made now is nowhere; what it was about then is.
             Err(Error::Replayed(kept)) => &kept.subject,
@@ -91,16 +96,16 @@ impl Record {
         if outcome.is_ok() {
             detail.clone_into(&mut event.reason);
         }
-        tx.append_event(&event).await?;
+        let mut events = vec![event];
         for note in notes.iter().filter(|_| outcome.is_ok()) {
             let mut event = self.event(note.action, &note.resource_id, outcome)?;
             if let Some(elsewhere) = &note.organisation {
                 event.organisation.clone_from(elsewhere);
                 event.project.clear();
             }
-            tx.append_event(&event).await?;
+            events.push(event);
         }
-        Ok(())
+        Ok(events)
     }
 
     /// Makes the record durable in a commit of its own, shared with whoever else waits.
@@ -111,14 +116,10 @@ impl Record {
         outcome: Result<T>,
         notes: Vec<Note>,
     ) -> Result<T> {
-        let ending = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
-        let organisation = self.organisation.clone();
-        app.store
-            .write(&organisation, async move |tx| self.append(tx, &ending, &notes, "").await)
-            .await
-            .map_err(|failure| {
-                Error::unavailable(format!("no audit record: {}", failure.cause()))
-            })?;
+        let events = self.events(&outcome, &notes, "")?;
+        app.store.append(events).await.map_err(|failure| {
+            Error::unavailable(format!("no audit record: {}", failure.cause()))
+        })?;
         outcome
     }
 

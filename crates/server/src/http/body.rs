@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body as Incoming;
+use axum::body::{Body as Incoming, HttpBody};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -20,7 +20,7 @@ pub struct JsonBody(Result<Body>);
 impl JsonBody {
     /// Takes the body in, at most 256 KiB of it.
     pub async fn read(headers: &HeaderMap, body: Incoming, time: Duration) -> Self {
-        let taken = take(headers, body, BODY_BYTES_MAX, time).await;
+        let taken = take(body, BODY_BYTES_MAX, time).await;
         Self(taken.and_then(|bytes| match bytes.is_empty() || is(headers, "application/json") {
             true => Ok(Arc::new(bytes)),
             false => Err(Error::MediaType),
@@ -69,37 +69,27 @@ pub async fn read_form(
         Error::BodyTooLarge => Error::invalid("", "the form is larger than 64 KiB"),
         other => other,
     };
-    let bytes = take(headers, body, FORM_BYTES_MAX, time).await.map_err(too_large)?;
+    let bytes = take(body, FORM_BYTES_MAX, time).await.map_err(too_large)?;
     match bytes.is_empty() || is(headers, "application/x-www-form-urlencoded") {
         true => Ok(bytes),
         false => Err(Error::invalid("", "send `Content-Type: application/x-www-form-urlencoded`")),
     }
 }
 
-async fn take(
-    headers: &HeaderMap,
-    body: Incoming,
-    bytes_max: usize,
-    time: Duration,
-) -> Result<Zeroizing<Vec<u8>>> {
-    match tokio::time::timeout(time, take_slowly(headers, body, bytes_max)).await {
+async fn take(body: Incoming, bytes_max: usize, time: Duration) -> Result<Zeroizing<Vec<u8>>> {
+    match tokio::time::timeout(time, take_slowly(body, bytes_max)).await {
         Ok(taken) => taken,
         Err(_) => Err(Error::invalid("", "the body did not come in time")),
     }
 }
 
-async fn take_slowly(
-    headers: &HeaderMap,
-    mut body: Incoming,
-    bytes_max: usize,
-) -> Result<Zeroizing<Vec<u8>>> {
-    let announced =
-        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > bytes_max) {
+async fn take_slowly(mut body: Incoming, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>> {
+    // What was announced, or nothing where there is no body at all.
+    let announced = body.size_hint().exact().map(|length| usize::try_from(length).ok());
+    if announced.is_some_and(|length| length.is_none_or(|length| length > bytes_max)) {
         return Err(Error::BodyTooLarge);
     }
-    // All at once where the length is known: growing would leave copies of values behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(bytes_max)));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.flatten().unwrap_or_default()));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Error::invalid("", "the body broke off"))?;
         let Ok(data) = frame.into_data() else {
@@ -108,9 +98,20 @@ async fn take_slowly(
         if bytes.len() + data.len() > bytes_max {
             return Err(Error::BodyTooLarge);
         }
-        bytes.extend_from_slice(&data);
+        add(&mut bytes, &data);
     }
     Ok(bytes)
+}
+
+/// SECURITY: a vector that grows by itself would leave copies of values behind.
+fn add(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
+    let wanted = bytes.len() + data.len();
+    if wanted > bytes.capacity() {
+        let room = Vec::with_capacity(wanted.max(2 * bytes.capacity()));
+        let few = std::mem::replace(bytes, Zeroizing::new(room));
+        bytes.extend_from_slice(&few);
+    }
+    bytes.extend_from_slice(data);
 }
 
 /// Whether the body is said to be of a type.

@@ -20,12 +20,16 @@ pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
     let mut hourly = tokio::spawn(work_hourly(app.clone()));
     tokio::spawn(async move {
         let mut second = tokio::time::interval(Duration::from_secs(1));
+        let mut keys = app.store.keys_epoch();
         loop {
             let stopping = tokio::select! {
                 _ = second.tick() => false,
                 _ = stop.changed() => true,
             };
             app.auth_failures.shrink();
+            if keys != std::mem::replace(&mut keys, app.store.keys_epoch()) {
+                app.keyring.forget_ready();
+            }
             if hourly.is_finished() {
                 tracing::error!("work by the clock has panicked; it starts again");
                 hourly = tokio::spawn(work_hourly(app.clone()));

@@ -11,7 +11,7 @@ use super::limits::{
 use crate::error::{Error, Result};
 
 /// Where a secret is. The organisation, region and project of one call, and the path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     pub organisation: String,
     pub region: String,

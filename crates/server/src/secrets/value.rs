@@ -9,11 +9,13 @@ use super::{Named, address, seal, stored_policy, wrapped};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::gate::{self, Scope};
-use crate::model::access_policy::Circumstances;
+use crate::model::access_policy::{AccessPolicy, Circumstances};
 use crate::model::action::Action;
 use crate::model::caller::Call;
 use crate::model::precondition::Precondition;
-use crate::model::secret::{Address, Format, NewValue, Secret};
+use crate::model::secret::{Address, Format, NewValue};
+use crate::store::{Note, Tx};
+use crate::values::Known;
 
 /// A revealed value.
 pub struct Revealed {
@@ -34,52 +36,66 @@ pub async fn reveal(
     named: Named,
     body: Result<GetSecretValueRequest>,
 ) -> Result<Revealed> {
-    let shared = app.clone();
-    let revealed =
-        gate::read(app, call, named.ask(Action::GetSecretValue), async move |tx, scope| {
-            let at = address(scope)?;
-            // A bad body is told only once the secret is known to be there.
-            let wanted = body.as_ref().map_or(Ok(None), |body| wanted_version(body, &at));
-            let found =
-                tx.read_value(&at, wanted.clone().ok().flatten().unwrap_or_default()).await?;
-            body.as_ref().map_err(Clone::clone)?;
-            let wanted = wanted?;
-            let Some(version) = found.version else {
-                return Err(match wanted {
-                    Some(_) => Error::not_found("secret version"),
-                    None => Error::invalid("", "every version of this secret is destroyed"),
-                });
-            };
-            let sealed = version.sealed.ok_or_else(|| {
-                Error::invalid("", format!("version {} is destroyed", version.version))
-            })?;
-            let secret = found.secret;
-            scope.check_kms()?;
-            secret.key.check_active()?;
-            check_policy(&shared, scope, &secret, Action::GetSecretValue)?;
-            let key_version = wrapped(&at, &secret.key, version.key_version, version.key_material)?;
-            let value = shared.keyring.open_value(
-                &key_version,
-                &at,
-                (version.version, version.format),
-                &sealed,
-            )?;
-            tx.note(Action::Decrypt, &secret.key.id);
-            Ok(Revealed {
-                path: secret.path,
-                version: version.version,
-                format: version.format,
-                value,
-                key: secret.key.id,
-                key_version: version.key_version,
-                organisation: at.organisation,
-                secret: secret.id,
-            })
+    let ask = named.ask(Action::GetSecretValue);
+    let revealed = gate::work_noting(app, call, ask, async |scope, notes| {
+        let at = address(scope)?;
+        // A bad body is told only once the secret is known to be there.
+        let wanted = body.as_ref().map_or(Ok(None), |body| wanted_version(body, &at));
+        let known = find_value(app, scope, &at, wanted.clone().ok().flatten()).await?;
+        let Known { found, policy } = &*known;
+        body.as_ref().map_err(Clone::clone)?;
+        let wanted = wanted?;
+        let Some(version) = &found.version else {
+            return Err(match wanted {
+                Some(_) => Error::not_found("secret version"),
+                None => Error::invalid("", "every version of this secret is destroyed"),
+            });
+        };
+        let sealed = version.sealed.as_ref().ok_or_else(|| {
+            Error::invalid("", format!("version {} is destroyed", version.version))
+        })?;
+        let (secret, key) = (&found.secret, &found.secret.key);
+        scope.check_kms()?;
+        key.check_active()?;
+        check_policy(app, scope, policy.as_ref(), Action::GetSecretValue)?;
+        let material = version.key_material.clone();
+        let key_version = wrapped(&at, key, version.key_version, material)?;
+        let named = (version.version, version.format);
+        let value = app.keyring.open_value(&key_version, &at, named, sealed)?;
+        notes.push(Note::new(Action::Decrypt, &key.id));
+        Ok(Revealed {
+            path: secret.path.clone(),
+            version: version.version,
+            format: version.format,
+            value,
+            key: key.id.clone(),
+            key_version: version.key_version,
+            organisation: at.organisation,
+            secret: secret.id.clone(),
         })
-        .await?;
+    })
+    .await?;
     let now = app.clock.now();
     app.last_access.touch(&revealed.organisation, &revealed.secret, revealed.version, now);
     Ok(revealed)
+}
+
+/// A secret with the version that is wanted, the current one when none is named.
+async fn find_value(
+    app: &App,
+    scope: &Scope,
+    at: &Address,
+    version: Option<i64>,
+) -> Result<Arc<Known>> {
+    let version = version.unwrap_or_default();
+    let place = at.clone();
+    let look = async move |tx: &mut Tx, _: &Scope| tx.read_value(&place, version).await;
+    let look = async || {
+        let found = gate::look_up(app, scope, look).await?;
+        let policy = stored_policy(&found.secret)?.map(|(_, policy)| policy);
+        Ok(Known { found, policy })
+    };
+    app.values.read(at.clone(), version, look).await
 }
 
 /// What a put made.
@@ -114,7 +130,8 @@ pub async fn put(
         precondition.check(secret.object_version)?;
         scope.check_kms()?;
         secret.key.check_active()?;
-        check_policy(&shared, scope, &secret, Action::PutSecretValue)?;
+        let policy = stored_policy(&secret)?.map(|(_, policy)| policy);
+        check_policy(&shared, scope, policy.as_ref(), Action::PutSecretValue)?;
         let version = secret.latest_version + 1;
         let (key_version, sealed) = seal(&shared, tx, &at, &secret.key, (version, value)).await?;
         let with = (value.format, key_version);
@@ -144,8 +161,13 @@ fn check_body_path(path: Option<&str>, at: &Address) -> Result<()> {
     }
 }
 
-fn check_policy(app: &App, scope: &Scope, secret: &Secret, action: Action) -> Result<()> {
-    let Some((_, policy)) = stored_policy(secret)? else { return Ok(()) };
+fn check_policy(
+    app: &App,
+    scope: &Scope,
+    policy: Option<&AccessPolicy>,
+    action: Action,
+) -> Result<()> {
+    let Some(policy) = policy else { return Ok(()) };
     let circumstances = Circumstances {
         principal: &scope.caller.principal,
         teams: &scope.caller.teams,

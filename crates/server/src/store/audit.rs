@@ -1,5 +1,8 @@
 //! Rows of the audit log.
 
+use std::borrow::Cow;
+
+use super::postgres::Column;
 use super::session::Columns;
 use super::{Tx, Value, sql};
 use crate::error::{Error, Outcome, Result};
@@ -8,44 +11,38 @@ use crate::model::caller::{Arrival, Principal};
 use crate::model::event::{Event, EventFilter};
 use Value::{Int, Text};
 
+/// Columns of a record that are texts.
+const TEXTS: usize = 17;
 /// Records that a search counts, unless its page lies farther.
 const EVENTS_COUNTED_MAX: i64 = 100_000;
 
 impl Tx {
-    /// Appends a record.
-    pub async fn append_event(&mut self, event: &Event) -> Result<()> {
-        let (kind, principal) = match &event.principal {
-            Some(Principal::User { subject }) => ("user", subject.as_str()),
-            Some(Principal::ServiceAccount { id, .. }) => ("service_account", id.as_str()),
-            Some(Principal::Administrator { id }) => ("administrator", id.as_str()),
-            Some(Principal::System { reason }) => ("system", *reason),
-            None => ("", ""),
+    /// Writes the records of all operations that are kept, and commits.
+    pub(super) async fn commit(&mut self) -> Result<()> {
+        let events = self.take_batch_events();
+        let texts: Vec<_> = events.iter().map(texts).collect();
+        let Some(server) = self.postgres() else {
+            for (event, texts) in events.iter().zip(&texts) {
+                let [organisation, texts @ ..] = texts;
+                let mut values = vec![Text(organisation), Int(event.at), Int(event.duration)];
+                values.extend(texts.iter().map(|text| Text(text)));
+                self.change_one(sql::INSERT_EVENT, &values).await?;
+            }
+            return self.control("COMMIT").await;
         };
-        let rule = event.action.rule();
-        let client =
-            event.arrival.client.map(|ip| ip.to_canonical().to_string()).unwrap_or_default();
-        let values = [
-            Text(&event.organisation),
-            Int(event.at),
-            Text(&event.id),
-            Text(&event.project),
-            Text(kind),
-            Text(principal),
-            Text(rule.name),
-            Text(rule.resource.name()),
-            Text(&event.resource_id),
-            Text(event.outcome.word()),
-            Text(&event.reason),
-            Text(&event.credential_id),
-            Text(&event.credential_kind),
-            Text(&client),
-            Text(&event.arrival.user_agent),
-            Text(&event.arrival.method),
-            Text(&event.arrival.path),
-            Text(&event.arrival.request_id),
-            Int(event.duration),
-        ];
-        self.change_one(sql::INSERT_EVENT, &values).await
+        match events.is_empty() {
+            true => server.control("COMMIT").await,
+            false => server.insert_and_commit(sql::INSERT_EVENTS, &columns(&events, &texts)).await,
+        }
+    }
+
+    /// Writes records in a transaction of their own. It can be tried again: what is there already stays.
+    pub(super) async fn record(&mut self, events: &[Event]) -> Result<()> {
+        let texts: Vec<_> = events.iter().map(texts).collect();
+        match self.postgres() {
+            Some(server) => server.insert(sql::INSERT_EVENTS, &columns(events, &texts)).await,
+            None => Err(Error::bug("records of another store")),
+        }
     }
 
     /// How many records match, counted up to 100,000 or the end of the page asked for, and those of that page,
@@ -88,6 +85,47 @@ impl Tx {
             self.rows(sql::LIST_EVENTS, &values, |row| read_event(row, &organisation)).await?;
         Ok((total, events))
     }
+}
+
+/// Records, column by column.
+fn columns<'e>(events: &[Event], texts: &'e [[Cow<'e, str>; TEXTS]]) -> Vec<Column<'e>> {
+    let column =
+        |at| Column::Texts(texts.iter().filter_map(|row| row.get(at)).map(Cow::as_ref).collect());
+    let at = Column::Ints(events.iter().map(|event| event.at).collect());
+    let duration = Column::Ints(events.iter().map(|event| event.duration).collect());
+    [column(0), at, duration].into_iter().chain((1..TEXTS).map(column)).collect()
+}
+
+/// The columns of a record that are texts, in the order of the statement.
+fn texts(event: &Event) -> [Cow<'_, str>; TEXTS] {
+    let (kind, principal) = match &event.principal {
+        Some(Principal::User { subject }) => ("user", subject.as_str()),
+        Some(Principal::ServiceAccount { id, .. }) => ("service_account", id.as_str()),
+        Some(Principal::Administrator { id }) => ("administrator", id.as_str()),
+        Some(Principal::System { reason }) => ("system", *reason),
+        None => ("", ""),
+    };
+    let (rule, arrival) = (event.action.rule(), &event.arrival);
+    let client = arrival.client.map(|ip| ip.to_canonical().to_string()).unwrap_or_default();
+    [
+        event.organisation.as_str().into(),
+        event.id.as_str().into(),
+        event.project.as_str().into(),
+        kind.into(),
+        principal.into(),
+        rule.name.into(),
+        rule.resource.name().into(),
+        event.resource_id.as_str().into(),
+        event.outcome.word().into(),
+        event.reason.as_str().into(),
+        event.credential_id.as_str().into(),
+        event.credential_kind.as_str().into(),
+        client.into(),
+        arrival.user_agent.as_str().into(),
+        arrival.method.as_str().into(),
+        arrival.path.as_str().into(),
+        arrival.request_id.as_str().into(),
+    ]
 }
 
 /// `,a,b,` for `[a, b]`, nothing for nothing: what the statement looks for its words in.

@@ -141,6 +141,7 @@ impl Tx {
     }
 
     pub async fn set_key_version(&mut self, key: &str, version: i64, now: i64) -> Result<()> {
+        self.row_changed(key);
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(key), Int(version), Int(now)];
         self.change_one(sql::SET_KEY_VERSION, &values).await
@@ -148,6 +149,10 @@ impl Tx {
 
     /// Sets status, slug and the date of deletion.
     pub async fn set_key_status(&mut self, key: &Key, now: i64) -> Result<()> {
+        self.row_changed(&key.id);
+        if key.status != KeyStatus::Active {
+            self.key_ceased();
+        }
         let organisation = self.organisation();
         let values = [
             Text(&organisation),
@@ -161,6 +166,7 @@ impl Tx {
     }
 
     pub async fn set_rotation(&mut self, key: &Key, now: i64) -> Result<()> {
+        self.row_changed(&key.id);
         let organisation = self.organisation();
         let values = [
             Text(&organisation),
@@ -213,6 +219,8 @@ impl Tx {
 
     /// Erases a key's material for ever, if its deletion has fallen due; says whether it had.
     pub async fn purge_key(&mut self, key: &str, now: i64) -> Result<bool> {
+        self.row_changed(key);
+        self.key_ceased();
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(key), Int(now)];
         if self.execute(sql::PURGE_KEY, &values).await? == 0 {

@@ -5,6 +5,7 @@
 
 mod administrators;
 mod audit;
+mod changes;
 mod elevations;
 mod federation;
 mod idempotency;
@@ -43,6 +44,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::oneshot;
 
 pub use administrators::RegionSwitch;
+pub use changes::{Changes, Moment};
 pub use idempotency::KeptAnswer;
 pub use kms::{DueKey, NewKey};
 pub use policies::NewPolicyBinding;
@@ -57,9 +59,14 @@ pub use tx::{Note, Tx};
 
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
+use crate::model::event::Event;
 
 /// Operations that may wait before callers are told to come back later.
 const QUEUE_MAX: usize = 4096;
+/// Operations, or calls' records, that one commit may carry.
+const BATCH_MAX: usize = 256;
+/// Threads that commit records alone, on a PostgreSQL server: one gathers while the other waits.
+const RECORDERS: usize = 2;
 
 /// Each file of `migrations/`, in order. The schema's version is how many have run.
 const MIGRATIONS: &[&str] = &[
@@ -71,6 +78,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0006_platform.sql"),
     include_str!("../../migrations/0007_idempotency.sql"),
     include_str!("../../migrations/0008_changes.sql"),
+    include_str!("../../migrations/0009_quota_counts.sql"),
 ];
 
 /// The store. Clones share it; it closes when [`Store::close`] is called.
@@ -84,8 +92,7 @@ struct Inner {
     closed: AtomicBool,
     /// No thread is left to answer anybody.
     drained: AtomicBool,
-    /// Grows with each commit that changed who may do what.
-    identity_epoch: Arc<AtomicU64>,
+    epochs: Arc<Epochs>,
     threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
     /// With other servers on the same store: when their changes were last looked for.
     heard: Option<Arc<postgres_threads::Heard>>,
@@ -93,9 +100,27 @@ struct Inner {
     _lock: File,
 }
 
+/// What threads tell each other, and the rest of the server, of what has changed.
+struct Epochs {
+    /// Grows with each commit that changed who may do what.
+    identities: AtomicU64,
+    /// Grows when a key has ceased to be active on another server.
+    keys: AtomicU64,
+    rows: Changes,
+}
+
+impl Epochs {
+    fn new(is_shared: bool) -> Arc<Self> {
+        let (identities, keys) = (AtomicU64::new(1), AtomicU64::new(1));
+        Arc::new(Self { identities, keys, rows: Changes::new(is_shared) })
+    }
+}
+
 /// What waits for threads, by what it needs of them.
 struct Lanes {
     writer: Lane,
+    /// Of records alone; the embedded store's one writing thread takes them along.
+    recorder: Lane,
     readers: Lane,
     searcher: Lane,
     /// Told nothing but to stop.
@@ -103,20 +128,31 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn new(writers: usize, readers: usize) -> Self {
-        let [writer, readers, searcher, listener] = [writers, readers, 1, 1].map(Lane::new);
-        Self { writer, readers, searcher, listener }
+    fn new(writer: Lane, recorder: Lane, readers: usize) -> Self {
+        let [readers, searcher, listener] = [readers, 1, 1].map(Lane::new);
+        Self { writer, recorder, readers, searcher, listener }
     }
 
-    fn all(&self) -> [&Lane; 4] {
-        [&self.writer, &self.readers, &self.searcher, &self.listener]
+    fn embedded(readers: usize) -> Self {
+        let writer = Lane::new(1);
+        let recorder = Lane { threads: 0, ..writer.clone() };
+        Self::new(writer, recorder, readers)
+    }
+
+    fn connected(connections: usize) -> Self {
+        Self::new(Lane::new(connections), Lane::new(RECORDERS), connections)
+    }
+
+    fn all(&self) -> [&Lane; 5] {
+        [&self.writer, &self.recorder, &self.readers, &self.searcher, &self.listener]
     }
 }
 
-/// A queue and how many threads work on it.
+/// A queue and how many threads of its own work on it.
+#[derive(Clone)]
 struct Lane {
-    queue: Sender<Box<dyn Job>>,
-    waiting: Receiver<Box<dyn Job>>,
+    queue: Sender<Job>,
+    waiting: Receiver<Job>,
     threads: usize,
 }
 
@@ -134,16 +170,32 @@ impl Lane {
     }
 }
 
+/// What waits for a thread of the store.
+enum Job {
+    Run(Box<dyn Run>),
+    /// Records of calls that have changed nothing else.
+    Append(Vec<Event>, oneshot::Sender<Result<()>>),
+    /// The last job of a thread.
+    Stop,
+}
+
+impl Job {
+    /// Tells the caller, once the transaction's end is known.
+    fn answer(self, ended: Result<()>) {
+        match self {
+            Self::Run(operation) => operation.answer(ended),
+            Self::Append(_, reply) => drop(reply.send(ended)),
+            Self::Stop => {}
+        }
+    }
+}
+
 /// An operation that waits for a thread of the store.
-trait Job: Send {
+trait Run: Send {
     /// Runs inside a transaction; says whether its changes are to be kept.
     fn run(&mut self, tx: &mut Tx) -> Keep;
     /// Tells the caller, once the transaction's end is known.
     fn answer(self: Box<Self>, ended: Result<()>);
-    /// Whether the thread is to stop after this one.
-    fn is_last(&self) -> bool {
-        false
-    }
 }
 
 #[derive(PartialEq)]
@@ -156,23 +208,23 @@ impl Store {
     /// Opens the embedded store in a `folder` that is locked, making it at first, and brings its schema up to date.
     pub fn open(folder: &Path, lock: File) -> anyhow::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 16));
-        let (lanes, epoch) = (Lanes::new(1, cores), Arc::new(AtomicU64::new(1)));
-        let threads = sqlite::open(folder, &lanes, &epoch)?;
-        Ok(Self::of(lanes, epoch, threads, None, lock))
+        let (lanes, epochs) = (Lanes::embedded(cores), Epochs::new(false));
+        let threads = sqlite::open(folder, &lanes, &epochs)?;
+        Ok(Self::of(lanes, epochs, threads, None, lock))
     }
 
     /// Opens the store on a PostgreSQL server, and brings its schema up to date.
     pub fn connect(settings: &StoreConfig, folder: &Path, lock: File) -> anyhow::Result<Self> {
         let server = postgres::Server::new(settings, folder)?;
-        let lanes = Lanes::new(settings.connections, settings.connections);
-        let (epoch, heard) = (Arc::new(AtomicU64::new(1)), postgres_threads::Heard::new());
-        let threads = postgres_threads::open(server, &lanes, &epoch, &heard)?;
-        Ok(Self::of(lanes, epoch, threads, Some(heard), lock))
+        let lanes = Lanes::connected(settings.connections);
+        let (epochs, heard) = (Epochs::new(true), postgres_threads::Heard::new());
+        let threads = postgres_threads::open(server, &lanes, &epochs, &heard)?;
+        Ok(Self::of(lanes, epochs, threads, Some(heard), lock))
     }
 
     fn of(
         lanes: Lanes,
-        identity_epoch: Arc<AtomicU64>,
+        epochs: Arc<Epochs>,
         threads: Vec<JoinHandle<()>>,
         heard: Option<Arc<postgres_threads::Heard>>,
         lock: File,
@@ -181,7 +233,7 @@ impl Store {
             lanes,
             closed: AtomicBool::new(false),
             drained: AtomicBool::new(false),
-            identity_epoch,
+            epochs,
             threads: std::sync::Mutex::new(threads),
             heard,
             _lock: lock,
@@ -218,13 +270,29 @@ impl Store {
         self.submit(&self.inner.lanes.searcher, organisation, operation).await
     }
 
+    /// Appends records to the audit log and answers once they are durable, in a commit shared with whoever else waits.
+    pub async fn append(&self, events: Vec<Event>) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.wait_in(&self.inner.lanes.recorder, Job::Append(events, reply), answer).await
+    }
+
     /// A number that differs from an earlier one when who may do what has changed in between.
     /// It differs always while other servers' changes are not heard of: what is remembered counts for nothing then.
     pub fn identity_epoch(&self) -> u64 {
         match self.inner.heard.as_ref().is_some_and(|heard| heard.is_long_ago()) {
-            true => self.inner.identity_epoch.fetch_add(1, Ordering::SeqCst) + 1,
-            false => self.inner.identity_epoch.load(Ordering::SeqCst),
+            true => self.inner.epochs.identities.fetch_add(1, Ordering::SeqCst) + 1,
+            false => self.inner.epochs.identities.load(Ordering::SeqCst),
         }
+    }
+
+    /// A number that differs from an earlier one when a key has ceased to be active on another server in between.
+    pub fn keys_epoch(&self) -> u64 {
+        self.inner.epochs.keys.load(Ordering::SeqCst)
+    }
+
+    /// Which rows still hold that were read before.
+    pub fn changes(&self) -> &Changes {
+        &self.inner.epochs.rows
     }
 
     /// Finishes what waits, stops the threads and closes the files.
@@ -241,7 +309,7 @@ impl Store {
         for lane in lanes {
             for _ in 0..lane.threads {
                 // A thread that is gone already has nothing left to stop.
-                let _ = lane.queue.send(Box::new(Stop));
+                let _ = lane.queue.send(Job::Stop);
             }
         }
         for thread in threads {
@@ -257,15 +325,25 @@ impl Store {
         T: Send + 'static,
         F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
     {
-        if self.inner.closed.load(Ordering::SeqCst) {
-            return Err(closed());
-        }
         let (reply, answer) = oneshot::channel();
         let organisation = organisation.to_owned();
         let outcome = Err(Error::unavailable("the operation did not run"));
         let job = Operation { organisation, operation, outcome, reply };
+        self.wait_in(lane, Job::Run(Box::new(job)), answer).await
+    }
+
+    /// Puts a job into a lane and waits for what is answered.
+    async fn wait_in<T>(
+        &self,
+        lane: &Lane,
+        job: Job,
+        answer: oneshot::Receiver<Result<T>>,
+    ) -> Result<T> {
+        if self.inner.closed.load(Ordering::SeqCst) {
+            return Err(closed());
+        }
         let full = |_| Error::unavailable("the store's queue is full");
-        lane.queue.try_send(Box::new(job)).map_err(full)?;
+        lane.queue.try_send(job).map_err(full)?;
         // Closed in between: whoever comes last clears the lane, so that nobody waits for a thread that is gone.
         if self.inner.drained.load(Ordering::SeqCst) {
             lane.refuse_waiting();
@@ -286,7 +364,7 @@ struct Operation<T, F> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where an operation gets its organisation")]
-impl<T, F> Job for Operation<T, F>
+impl<T, F> Run for Operation<T, F>
 where
     T: Send,
     F: AsyncFn(&mut Tx) -> Result<T> + Send,
@@ -307,21 +385,6 @@ where
     fn answer(self: Box<Self>, ended: Result<()>) {
         // Whoever has stopped waiting misses the answer; the change stands as committed.
         let _ = self.reply.send(ended.and(self.outcome));
-    }
-}
-
-/// The last job of a thread.
-struct Stop;
-
-impl Job for Stop {
-    fn run(&mut self, _: &mut Tx) -> Keep {
-        Keep::No
-    }
-
-    fn answer(self: Box<Self>, _: Result<()>) {}
-
-    fn is_last(&self) -> bool {
-        true
     }
 }
 

@@ -1,13 +1,16 @@
 //! A connection to a PostgreSQL server.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use futures_util::future::join;
 use tokio::runtime::Runtime;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
@@ -15,7 +18,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::session::Value;
+use super::session::{Value, changed_one};
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 
@@ -89,7 +92,9 @@ fn tls(ca_file: Option<&Path>, folder: &Path) -> anyhow::Result<rustls::ClientCo
 pub(super) struct Postgres {
     server: Arc<Server>,
     pub runtime: Arc<Runtime>,
-    pub client: Option<Client>,
+    pub client: Option<Arc<Client>>,
+    /// Sent, and not answered yet.
+    sent: VecDeque<Sent>,
     /// By the address of their text, which is that of a constant.
     statements: HashMap<usize, Statement>,
     /// Another transaction got in the way: this one is to be run again.
@@ -107,6 +112,7 @@ impl Postgres {
             server,
             runtime,
             client: None,
+            sent: VecDeque::new(),
             statements: HashMap::new(),
             in_conflict: false,
             is_aborted: false,
@@ -114,8 +120,8 @@ impl Postgres {
     }
 
     /// Connects, where that is not so yet or not any more.
-    pub async fn connect(&mut self) -> Result<&Client> {
-        if self.client.as_ref().is_none_or(Client::is_closed) {
+    pub async fn connect(&mut self) -> Result<Arc<Client>> {
+        if self.is_lost() {
             self.disconnect();
             let connected = self.server.config.connect(self.server.tls.clone()).await;
             let (client, connection) = connected.map_err(|error| unavailable(&error))?;
@@ -125,66 +131,157 @@ impl Postgres {
             )]
             tokio::spawn(connection);
             client.batch_execute(SETTINGS).await.map_err(|error| unavailable(&error))?;
-            self.client = Some(client);
+            self.client = Some(Arc::new(client));
         }
-        self.client.as_ref().ok_or_else(|| Error::bug("not connected"))
+        self.client()
     }
 
     pub fn disconnect(&mut self) {
         self.client = None;
+        self.sent.clear();
         self.statements.clear();
     }
 
     pub fn is_lost(&self) -> bool {
-        self.client.as_ref().is_none_or(Client::is_closed)
+        self.client.as_ref().is_none_or(|client| client.is_closed())
+    }
+
+    fn client(&self) -> Result<Arc<Client>> {
+        self.client.clone().ok_or_else(not_connected)
     }
 
     /// Runs statements about the transaction, none of which goes well within an aborted one but for going back.
-    pub async fn control(&mut self, sql: &str) -> Result<()> {
-        let done = match &self.client {
-            Some(client) => client.batch_execute(sql).await,
-            None => return Err(Error::unavailable("not connected to the database")),
-        };
-        done.map_err(|error| self.failed(&error))?;
+    pub async fn control(&mut self, sql: &'static str) -> Result<()> {
+        let settled = self.settle().await;
+        if !sql.starts_with("ROLLBACK") {
+            settled?;
+        }
+        self.client()?.batch_execute(sql).await.map_err(|error| self.failed(&error))?;
         self.is_aborted = false;
         Ok(())
     }
 
+    /// Sends statements about the transaction without waiting for them.
+    pub fn send_control(&mut self, sql: &'static str) -> Result<()> {
+        let client = self.client()?;
+        self.send(async move { client.batch_execute(sql).await.map(|()| None) })
+    }
+
+    /// Runs a change; how many rows it has changed.
     pub async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<usize> {
-        let statement = self.prepare(sql, values).await?;
+        let (statement, client) =
+            (self.prepare(sql, values.iter().map(type_of)).await?, self.client()?);
         let values = bound(&statement, values)?;
-        let done = match &self.client {
-            Some(client) => client.execute(&statement, &values).await,
-            None => return Err(not_connected()),
-        };
-        let count = done.map_err(|error| self.failed(&error))?;
-        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+        let done = self.behind_the_others(client.execute(&statement, &values)).await?;
+        Ok(usize::try_from(done).unwrap_or(usize::MAX))
     }
 
     pub async fn query(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>> {
-        let statement = self.prepare(sql, values).await?;
+        let (statement, client) =
+            (self.prepare(sql, values.iter().map(type_of)).await?, self.client()?);
         let values = bound(&statement, values)?;
-        let done = match &self.client {
-            Some(client) => client.query(&statement, &values).await,
-            None => return Err(not_connected()),
-        };
-        done.map_err(|error| self.failed(&error))
+        self.behind_the_others(client.query(&statement, &values)).await
+    }
+
+    /// Sends a change that must touch one row. [`Postgres::settle`] tells when it has not.
+    pub async fn change_one(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+        let (statement, client) =
+            (self.prepare(sql, values.iter().map(type_of)).await?, self.client()?);
+        bound(&statement, values)?;
+        let values: Vec<_> = values.iter().map(Owned::from).collect();
+        self.send(async move {
+            let values: Vec<_> = values.iter().map(Owned::value).collect();
+            let values: Vec<_> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+            client.execute(&statement, &values).await.map(Some)
+        })
+    }
+
+    /// Waits for all that was sent, in its order; the first failure is the one that is told.
+    pub async fn settle(&mut self) -> Result<()> {
+        while let Some(sent) = self.sent.pop_front() {
+            let done = sent.await.map_err(|error| {
+                self.sent.clear();
+                self.failed(&error)
+            });
+            if let Some(count) = done? {
+                let changed = changed_one(usize::try_from(count).unwrap_or(usize::MAX));
+                self.is_aborted |= changed.is_err();
+                changed?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Inserts many rows that come column by column.
+    pub async fn insert(&mut self, sql: &'static str, columns: &[Column<'_>]) -> Result<()> {
+        let statement = self.prepare(sql, columns.iter().map(Column::array)).await?;
+        let (client, values) = (self.client()?, Column::values(columns));
+        self.behind_the_others(client.execute(&statement, &values)).await.map(|_| ())
+    }
+
+    /// As [`Postgres::insert`], and commits in the same go. A commit behind a change that failed undoes all.
+    pub async fn insert_and_commit(
+        &mut self,
+        sql: &'static str,
+        columns: &[Column<'_>],
+    ) -> Result<()> {
+        self.settle().await?;
+        let statement = self.prepare(sql, columns.iter().map(Column::array)).await?;
+        let (client, values) = (self.client()?, Column::values(columns));
+        // Polled in this order, so sent in this order.
+        let last = client.execute(&statement, &values);
+        let (changed, committed) = join(last, client.batch_execute("COMMIT")).await;
+        changed.and(committed).map_err(|error| self.failed(&error))
+    }
+
+    /// Sends something, and waits for it behind what was sent before.
+    async fn behind_the_others<T>(
+        &mut self,
+        statement: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        let mut statement = pin!(statement);
+        match begin(statement.as_mut()) {
+            Poll::Ready(done) => {
+                self.settle().await?;
+                done.map_err(|error| self.failed(&error))
+            }
+            Poll::Pending => {
+                self.settle().await?;
+                statement.await.map_err(|error| self.failed(&error))
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        statement: impl Future<Output = std::result::Result<Option<u64>, tokio_postgres::Error>>
+        + Send
+        + 'static,
+    ) -> Result<()> {
+        let mut statement: Sent = Box::pin(statement);
+        match begin(statement.as_mut()) {
+            Poll::Ready(Err(error)) => Err(self.failed(&error)),
+            Poll::Ready(Ok(_)) => Err(Error::bug("a statement was answered before it was sent")),
+            Poll::Pending => {
+                self.sent.push_back(statement);
+                Ok(())
+            }
+        }
     }
 
     /// Types are those of the values, as on SQLite: the server would take `$1 = 0` for a smaller number.
-    async fn prepare(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Statement> {
+    async fn prepare(
+        &mut self,
+        sql: &'static str,
+        types: impl Iterator<Item = Type>,
+    ) -> Result<Statement> {
         let address = sql.as_ptr().addr();
         if let Some(statement) = self.statements.get(&address) {
             return Ok(statement.clone());
         }
-        let prepared = match &self.client {
-            Some(client) => {
-                let types: Vec<_> = values.iter().map(type_of).collect();
-                client.prepare_typed(sql, &types).await
-            }
-            None => return Err(not_connected()),
-        };
-        let statement = prepared.map_err(|error| self.failed(&error))?;
+        let types: Vec<_> = types.collect();
+        let client = self.client()?;
+        let statement = self.behind_the_others(client.prepare_typed(sql, &types)).await?;
         self.statements.insert(address, statement.clone());
         Ok(statement)
     }
@@ -212,6 +309,45 @@ impl Postgres {
     }
 }
 
+/// What was sent; it ends with how many rows that has changed, where that must be one.
+type Sent =
+    Pin<Box<dyn Future<Output = std::result::Result<Option<u64>, tokio_postgres::Error>> + Send>>;
+
+/// Has a statement sent, which happens when its future is first polled; it is waited for later.
+fn begin<F: Future + ?Sized>(statement: Pin<&mut F>) -> Poll<F::Output> {
+    statement.poll(&mut TaskContext::from_waker(Waker::noop()))
+}
+
+/// A value that outlives the call it came with.
+enum Owned {
+    Null,
+    Int(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl From<&Value<'_>> for Owned {
+    fn from(value: &Value<'_>) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Int(value) => Self::Int(*value),
+            Value::Text(value) => Self::Text((*value).to_owned()),
+            Value::Bytes(value) => Self::Bytes(value.to_vec()),
+        }
+    }
+}
+
+impl Owned {
+    fn value(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(value) => Value::Int(*value),
+            Self::Text(value) => Value::Text(value),
+            Self::Bytes(value) => Value::Bytes(value),
+        }
+    }
+}
+
 pub(super) fn not_connected() -> Error {
     Error::unavailable("not connected to the database")
 }
@@ -227,6 +363,31 @@ fn type_of(value: &Value<'_>) -> Type {
         Value::Int(_) => Type::INT8,
         Value::Text(_) => Type::TEXT,
         Value::Bytes(_) => Type::BYTEA,
+    }
+}
+
+/// The values of many rows for one column.
+pub(super) enum Column<'a> {
+    Ints(Vec<i64>),
+    Texts(Vec<&'a str>),
+}
+
+impl<'a> Column<'a> {
+    fn array(&self) -> Type {
+        match self {
+            Self::Ints(_) => Type::INT8_ARRAY,
+            Self::Texts(_) => Type::TEXT_ARRAY,
+        }
+    }
+
+    fn values<'v>(columns: &'v [Column<'a>]) -> Vec<&'v (dyn ToSql + Sync)> {
+        let value = |column: &'v Column<'a>| -> &'v (dyn ToSql + Sync) {
+            match column {
+                Self::Ints(values) => values,
+                Self::Texts(values) => values,
+            }
+        };
+        columns.iter().map(value).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 //! serializable transaction that is run again when another one got in its way. One more listens for what other
 //! servers on the same store have changed.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,11 +12,13 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 use super::postgres::{Postgres, Server, not_connected};
 use super::session::{Session, Value};
-use super::{Job, Keep, Lanes, MIGRATIONS, Tx, sql, start};
+use super::{BATCH_MAX, Epochs, Job, Keep, Lanes, MIGRATIONS, Run, Tx, sql, start};
 use crate::error::{Error, Result};
+use crate::model::event::Event;
 
 /// How long a transaction is run again and again before its caller is told that the store is too busy.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,6 +29,9 @@ const STEPS_MAX: u64 = 25;
 const LISTEN: Duration = Duration::from_millis(200);
 /// Nobody who has not heard for so long trusts what it remembers.
 const DEAF: Duration = Duration::from_secs(1);
+/// Slots of quotas that writers count in.
+const SLOTS: i64 = 256;
+
 /// What a thread's transactions are for.
 #[derive(Clone, Copy, PartialEq)]
 enum Purpose {
@@ -47,7 +53,7 @@ impl Purpose {
 pub(super) fn open(
     server: Server,
     lanes: &Lanes,
-    epoch: &Arc<AtomicU64>,
+    epochs: &Arc<Epochs>,
     heard: &Arc<Heard>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let server = Arc::new(server);
@@ -60,20 +66,23 @@ pub(super) fn open(
         first.join().map_err(|_| anyhow::anyhow!("bringing the schema up to date has panicked"))?
     })?;
     let mut threads = Vec::new();
+    // Servers that started at once count in other slots, most likely; else they wait for each other a little.
+    let first_slot = i64::from(u8::from_be_bytes(coffer_crypto::random::array()?));
     for (lane, purpose) in [
         (&lanes.writer, Purpose::Writing),
+        (&lanes.recorder, Purpose::Writing),
         (&lanes.readers, Purpose::Reading),
         (&lanes.searcher, Purpose::Reading),
     ] {
-        for _ in 0..lane.threads {
-            let (server, jobs, epoch) = (server.clone(), lane.waiting.clone(), epoch.clone());
-            let run = move || serve(server, purpose, &jobs, &epoch);
+        for (slot, _) in (first_slot..).zip(0..lane.threads) {
+            let (server, jobs, epochs) = (server.clone(), lane.waiting.clone(), epochs.clone());
+            let run = move || serve(server, purpose, slot % SLOTS, &jobs, &epochs);
             threads.push(start("store-postgres", run)?);
         }
     }
-    let (jobs, epoch, heard) = (lanes.listener.waiting.clone(), epoch.clone(), heard.clone());
+    let (jobs, epochs, heard) = (lanes.listener.waiting.clone(), epochs.clone(), heard.clone());
     heard.all_until(Instant::now());
-    threads.push(start("store-listener", move || listen(first, &jobs, &epoch, &heard))?);
+    threads.push(start("store-listener", move || listen(first, &jobs, &epochs, &heard))?);
     Ok(threads)
 }
 
@@ -81,22 +90,77 @@ pub(super) fn open(
 fn serve(
     server: Arc<Server>,
     purpose: Purpose,
-    jobs: &Receiver<Box<dyn Job>>,
-    epoch: &Arc<AtomicU64>,
+    slot: i64,
+    jobs: &Receiver<Job>,
+    epochs: &Arc<Epochs>,
 ) {
     let session = match Postgres::new(server) {
         Ok(session) => Session::Postgres(Box::new(session)),
         Err(error) => return tracing::error!("no thread for the store: {error}"),
     };
-    let mut tx = Tx::new(session, epoch.clone());
-    while let Ok(mut job) = jobs.recv() {
-        let stop = job.is_last();
-        let ended = transact(&mut tx, &mut *job, purpose, epoch);
-        job.answer(ended);
-        if stop {
-            return;
+    let mut tx = Tx::new(session, slot, epochs.clone());
+    while let Ok(job) = jobs.recv() {
+        match job {
+            Job::Run(mut operation) => {
+                let ended = transact(&mut tx, &mut *operation, purpose);
+                operation.answer(ended);
+            }
+            Job::Append(events, reply) => {
+                if record(&mut tx, jobs, events, reply) == Went::Last {
+                    return;
+                }
+            }
+            Job::Stop => return,
         }
     }
+}
+
+/// Whether a thread is to go on.
+#[derive(PartialEq)]
+enum Went {
+    On,
+    Last,
+}
+
+/// Writes the records of all calls that wait, in one transaction.
+fn record(
+    tx: &mut Tx,
+    jobs: &Receiver<Job>,
+    mut events: Vec<Event>,
+    first: oneshot::Sender<Result<()>>,
+) -> Went {
+    let (mut waiting, mut went) = (vec![first], Went::On);
+    for job in jobs.try_iter().take(BATCH_MAX - 1) {
+        match job {
+            Job::Append(more, reply) => {
+                events.extend(more);
+                waiting.push(reply);
+            }
+            // An operation has no place in this lane.
+            Job::Run(operation) => operation.answer(Err(Error::bug("in the lane of records"))),
+            Job::Stop => {
+                went = Went::Last;
+                break;
+            }
+        }
+    }
+    let ended = record_once(tx, &events).or_else(|error| match tx.postgres() {
+        // The server has closed the connection in the meantime. Doing it twice does no harm.
+        Some(session) if session.is_lost() => record_once(tx, &events),
+        _ => Err(error),
+    });
+    for reply in waiting {
+        // Whoever has stopped waiting misses the answer; the record is there.
+        let _ = reply.send(ended.clone());
+    }
+    went
+}
+
+fn record_once(tx: &mut Tx, events: &[Event]) -> Result<()> {
+    let Some(session) = tx.postgres() else { return Err(not_connected()) };
+    let runtime = session.runtime.clone();
+    runtime.block_on(session.connect())?;
+    runtime.block_on(tx.record(events))
 }
 
 /// How a try went.
@@ -107,10 +171,10 @@ enum Tried {
 }
 
 /// Runs an operation in a transaction of its own until no other one gets in its way.
-fn transact(tx: &mut Tx, job: &mut dyn Job, purpose: Purpose, epoch: &AtomicU64) -> Result<()> {
+fn transact(tx: &mut Tx, job: &mut dyn Run, purpose: Purpose) -> Result<()> {
     let started = Instant::now();
     for attempt in 1_u64.. {
-        if let Tried::Ended(ended) = try_once(tx, job, purpose, epoch) {
+        if let Tried::Ended(ended) = try_once(tx, job, purpose) {
             return ended;
         }
         // Those that met do not meet again at the next step.
@@ -123,7 +187,7 @@ fn transact(tx: &mut Tx, job: &mut dyn Job, purpose: Purpose, epoch: &AtomicU64)
     Err(Error::unavailable("too many changes of the same at once"))
 }
 
-fn try_once(tx: &mut Tx, job: &mut dyn Job, purpose: Purpose, epoch: &AtomicU64) -> Tried {
+fn try_once(tx: &mut Tx, job: &mut dyn Run, purpose: Purpose) -> Tried {
     tx.forget();
     let Some(session) = tx.postgres() else {
         return Tried::Ended(Err(Error::bug("a transaction of another store")));
@@ -132,46 +196,57 @@ fn try_once(tx: &mut Tx, job: &mut dyn Job, purpose: Purpose, epoch: &AtomicU64)
     session.in_conflict = false;
     let begun = runtime.block_on(async {
         session.connect().await?;
-        session.control(purpose.begin()).await
+        session.send_control(purpose.begin())
     });
     if let Err(error) = begun {
         return after(session, &runtime, error);
     }
     let keep = job.run(tx);
-    let changed = tx.takes_identities_changed();
     let Some(session) = tx.postgres() else { return Tried::Again };
+    // What was sent last has to be heard, too.
+    let settled = runtime.block_on(session.settle());
     if session.in_conflict || session.is_lost() {
         return after(session, &runtime, not_connected());
     }
-    let ended = runtime.block_on(async {
-        if keep == Keep::No {
-            return session.control("ROLLBACK").await;
-        }
-        if session.is_aborted {
-            return Err(Error::bug("an operation has gone on behind a statement that failed"));
-        }
-        if changed {
-            session.execute(sql::COUNT_CHANGE, &[Value::Text(IDENTITIES)]).await?;
-        }
-        session.control("COMMIT").await
-    });
-    match ended {
-        Ok(()) => {
-            tx.leave(keep == Keep::Yes);
-            if changed && keep == Keep::Yes {
-                epoch.fetch_add(1, Ordering::SeqCst);
-            }
-            tx.take_identities_changed();
-            tx.finish(true);
-            Tried::Ended(Ok(()))
-        }
-        Err(_) if session.in_conflict => after(session, &runtime, not_connected()),
+    if keep == Keep::Yes && session.is_aborted {
+        let _ = runtime.block_on(session.control("ROLLBACK"));
+        let gone_on = "an operation has gone on behind a statement that failed";
+        return Tried::Ended(settled.and(Err(Error::bug(gone_on))));
+    }
+    tx.leave(keep == Keep::Yes);
+    let ended = runtime.block_on(end(tx, purpose, &keep));
+    let Some(session) = tx.postgres() else { return Tried::Again };
+    let (in_conflict, is_committed) = (session.in_conflict, ended.is_ok() && keep == Keep::Yes);
+    let tried = match ended {
+        Ok(()) => Tried::Ended(Ok(())),
+        Err(_) if in_conflict => after(session, &runtime, not_connected()),
         // Nobody can tell whether it was committed, so it is not done once more.
         Err(error) => {
             session.disconnect();
-            tx.leave(false);
-            tx.finish(false);
             Tried::Ended(Err(error))
+        }
+    };
+    tx.finish(is_committed);
+    tried
+}
+
+async fn end(tx: &mut Tx, purpose: Purpose, keep: &Keep) -> Result<()> {
+    let changed = [(IDENTITIES, tx.have_identities_changed()), (KEYS, tx.have_keys_ceased())];
+    let Some(session) = tx.postgres() else { return Err(not_connected()) };
+    match (purpose, keep) {
+        (_, Keep::No) => session.control("ROLLBACK").await,
+        // Nobody waits for the end of a read; sent it must be, for nothing else of this transaction is to come.
+        (Purpose::Reading, Keep::Yes) => {
+            session.settle().await?;
+            session.send_control("COMMIT")?;
+            tokio::task::yield_now().await;
+            Ok(())
+        }
+        (Purpose::Writing, Keep::Yes) => {
+            for (name, _) in changed.iter().filter(|(_, changed)| *changed) {
+                session.execute(sql::COUNT_CHANGE, &[Value::Text(name)]).await?;
+            }
+            tx.commit().await
         }
     }
 }
@@ -189,6 +264,8 @@ fn after(session: &mut Postgres, runtime: &Runtime, error: Error) -> Tried {
 
 /// The number that moves on with each change of who may do what.
 const IDENTITIES: &str = "identities";
+/// The number that moves on when a key ceases to be active.
+const KEYS: &str = "keys";
 
 /// When other servers' changes were last looked for.
 pub(super) struct Heard {
@@ -215,23 +292,30 @@ impl Heard {
 }
 
 /// Looks for other servers' changes until it is told to stop.
-fn listen(mut session: Postgres, jobs: &Receiver<Box<dyn Job>>, epoch: &AtomicU64, heard: &Heard) {
+fn listen(mut session: Postgres, jobs: &Receiver<Job>, epochs: &Epochs, heard: &Heard) {
     let runtime = session.runtime.clone();
-    let (mut known, mut is_deaf) = (None, false);
+    let (mut known, mut is_deaf) = ([None; 2], false);
     while let Err(RecvTimeoutError::Timeout) = jobs.recv_timeout(LISTEN) {
         let asked = Instant::now();
         let found = runtime.block_on(async {
             session.connect().await?;
-            let rows = session.query(sql::FIND_CHANGES, &[Value::Text(IDENTITIES)]).await?;
-            let number = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose();
-            number.map_err(|error| Error::corrupt(error.to_string()))
+            let rows = session.query(sql::FIND_CHANGES, &[]).await?;
+            let told = |error: tokio_postgres::Error| Error::corrupt(error.to_string());
+            let read = |row: &tokio_postgres::Row| {
+                Ok((row.try_get(0).map_err(told)?, row.try_get(1).map_err(told)?))
+            };
+            rows.iter().map(read).collect::<Result<HashMap<String, i64>>>()
         });
         match found {
-            Ok(number) => {
+            Ok(numbers) => {
                 is_deaf = false;
-                // The first number may be behind what this server has remembered since it started.
-                if known.replace(number) != Some(number) {
-                    epoch.fetch_add(1, Ordering::SeqCst);
+                let epochs = [(IDENTITIES, &epochs.identities), (KEYS, &epochs.keys)];
+                for ((name, epoch), known) in epochs.into_iter().zip(&mut known) {
+                    let number = numbers.get(name).copied();
+                    // The first number may be behind what this server has remembered since it started.
+                    if known.replace(number) != Some(number) {
+                        epoch.fetch_add(1, Ordering::SeqCst);
+                    }
                 }
                 heard.all_until(asked);
             }

@@ -48,6 +48,7 @@ impl Tx {
     /// Puts other wrapped bytes in the place of `old`, unless the row has changed since; says whether.
     pub async fn rewrap_version(&mut self, old: &WrappedKey, new: &Wrapped) -> Result<bool> {
         let name = &old.name;
+        self.row_changed(&name.key);
         let values = [
             Text(&name.organisation),
             Text(&name.key),

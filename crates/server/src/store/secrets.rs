@@ -39,6 +39,15 @@ pub struct FoundVersion {
     pub key_material: Option<Wrapped>,
 }
 
+impl FoundVersion {
+    /// Roughly how many bytes it takes.
+    pub fn weight(&self) -> usize {
+        let sealed = self.sealed.as_ref();
+        let sealed = sealed.map_or(0, |sealed| sealed.value.len() + sealed.wrapped_data_key.len());
+        128 + sealed + self.key_material.as_ref().map_or(0, |material| material.bytes.len())
+    }
+}
+
 impl Tx {
     /// A conflict when the path is taken.
     pub async fn insert_secret(
@@ -163,6 +172,7 @@ impl Tx {
     }
 
     pub async fn set_latest_version(&mut self, secret: &str, version: i64, now: i64) -> Result<()> {
+        self.row_changed(secret);
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(secret), Int(version), Int(now)];
         self.change_one(sql::SET_LATEST_VERSION, &values).await
@@ -174,6 +184,7 @@ impl Tx {
         policy: Option<(&Json, &Map)>,
         now: i64,
     ) -> Result<()> {
+        self.row_changed(secret);
         let organisation = self.organisation();
         let (policy, names) = policy_columns(policy)?;
         let values = [
@@ -188,6 +199,7 @@ impl Tx {
 
     /// Sets description, labels and annotations to those of `secret`.
     pub async fn set_metadata(&mut self, secret: &Secret, now: i64) -> Result<()> {
+        self.row_changed(&secret.id);
         let organisation = self.organisation();
         let (labels, annotations) = (to_json(&secret.labels)?, to_json(&secret.annotations)?);
         let values = [
@@ -214,6 +226,7 @@ impl Tx {
 
     /// Erases a version's sealed value and data key for ever, and finds the new current version.
     pub async fn destroy_version(&mut self, secret: &str, version: i64, now: i64) -> Result<()> {
+        self.row_changed(secret);
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(secret), Int(version), Int(now)];
         self.change_one(sql::DESTROY_VERSION, &values).await?;
@@ -224,6 +237,7 @@ impl Tx {
 
     /// Deletes a secret with all its versions.
     pub async fn delete_secret(&mut self, secret: &str) -> Result<()> {
+        self.row_changed(secret);
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(secret)];
         let active = self.row(sql::COUNT_VERSIONS, &values, |row| row.int()).await?;

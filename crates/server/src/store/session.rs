@@ -56,6 +56,14 @@ impl Session {
         }
     }
 
+    /// Runs a change that must touch exactly one row.
+    pub async fn change_one(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+        match self {
+            Self::Sqlite(session) => changed_one(session.execute(sql, values)?),
+            Self::Postgres(session) => session.change_one(sql, values).await,
+        }
+    }
+
     /// Reads all rows, or the first one.
     pub async fn rows<T>(
         &mut self,
@@ -75,6 +83,14 @@ impl Session {
                     .collect()
             }
         }
+    }
+}
+
+/// How many rows a statement has changed must be one.
+pub(super) fn changed_one(count: usize) -> Result<()> {
+    match count {
+        1 => Ok(()),
+        count => Err(Error::bug(format!("a statement changed {count} rows instead of one"))),
     }
 }
 

@@ -154,6 +154,13 @@ macro_rules! role_columns {
     };
 }
 
+macro_rules! event_columns {
+    () => {
+        "organisation_id, at, duration, event_id, project_id, principal_kind, principal_id, action, resource_type,
+        resource_id, outcome, reason, credential_id, credential_kind, client, user_agent, method, url_path, request_id"
+    };
+}
+
 macro_rules! audit_filter {
     () => {
         "FROM audit_events e WHERE e.organisation_id = $1
@@ -300,7 +307,7 @@ statements! {
     // What servers on one store tell each other.
     COUNT_CHANGE = "INSERT INTO changes (name, number) VALUES ($1, 1)
         ON CONFLICT (name) DO UPDATE SET number = changes.number + 1";
-    FIND_CHANGES = "SELECT number FROM changes WHERE name = $1";
+    FIND_CHANGES = "SELECT name, number FROM changes";
     COMPARES_BYTES = "SELECT 'B' < 'a' AND 'a' < 'é'";
     FIND_SCHEMA_VERSION = "SELECT COALESCE(MAX(version), 0) FROM schema_versions";
     CLAIM_SCHEMA_VERSION = "INSERT INTO schema_versions (version) VALUES ($1) ON CONFLICT DO NOTHING";
@@ -425,15 +432,21 @@ statements! {
         WHERE administrator_id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
 
     // Quotas.
-    INSERT_QUOTA = "INSERT INTO quotas (organisation_id, name, used, created_at) VALUES ($1, $2, 0, $3)";
+    INSERT_QUOTA = "INSERT INTO quotas (organisation_id, name, created_at) VALUES ($1, $2, $3)";
     SET_QUOTA_DEFAULT = "INSERT INTO quota_defaults (name, most) VALUES ($1, $2)
         ON CONFLICT (name) DO UPDATE SET most = $2";
-    /// Counts what is made or (below zero) deleted: how much there is then, and how much there may be. What was
-    /// never counted can be deleted all the same.
-    USE_QUOTA = "UPDATE quotas SET used = CASE WHEN used + $3 < 0 THEN 0 ELSE used + $3 END
-        WHERE organisation_id = $1 AND name = $2 RETURNING used, COALESCE(most, (SELECT d.most FROM quota_defaults d WHERE d.name = $2), 0)";
-    LIST_QUOTAS = "SELECT q.name, q.used, COALESCE(q.most, d.most, 0), q.created_at FROM quotas q
-        LEFT JOIN quota_defaults d ON d.name = q.name WHERE q.organisation_id = $1 ORDER BY q.name";
+    /// Counts what is made or (below zero) deleted, in slot $4: how much there may be, 0 for no bound.
+    USE_QUOTA = "INSERT INTO quota_counts (organisation_id, name, slot, used) VALUES ($1, $2, $4, $3)
+        ON CONFLICT (organisation_id, name, slot) DO UPDATE SET used = quota_counts.used + $3
+        RETURNING (SELECT COALESCE(q.most, d.most, 0) FROM quotas q LEFT JOIN quota_defaults d ON d.name = q.name
+            WHERE q.organisation_id = $1 AND q.name = $2)";
+    SUM_QUOTA = "SELECT CAST(SUM(used) AS BIGINT) FROM quota_counts WHERE organisation_id = $1 AND name = $2";
+    /// What was never counted can be deleted all the same.
+    LIST_QUOTAS = "SELECT q.name, CAST(CASE WHEN SUM(c.used) > 0 THEN SUM(c.used) ELSE 0 END AS BIGINT),
+        COALESCE(q.most, d.most, 0), q.created_at FROM quotas q
+        LEFT JOIN quota_defaults d ON d.name = q.name
+        LEFT JOIN quota_counts c ON c.organisation_id = q.organisation_id AND c.name = q.name
+        WHERE q.organisation_id = $1 GROUP BY q.name, q.most, d.most, q.created_at ORDER BY q.name";
     SET_QUOTA = "UPDATE quotas SET most = $3 WHERE organisation_id = $1 AND name = $2";
     INSERT_INCREASE = "INSERT INTO quota_increase_requests (organisation_id, request_id, name, new_most,
         reason, decision, decision_reason, created_at, updated_at)
@@ -740,10 +753,8 @@ statements! {
         WHERE $2 < 0 OR kept_answer_room.kib + $2 <= $3";
 
     // The audit log.
-    INSERT_EVENT = "INSERT INTO audit_events (organisation_id, at, event_id, project_id, principal_kind,
-        principal_id, action, resource_type, resource_id, outcome, reason, credential_id,
-        credential_kind, client, user_agent, method, url_path, request_id, duration)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+    INSERT_EVENT = concat!("INSERT INTO audit_events (", event_columns!(), ")
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)");
     /// Counts up to $11, so that a search costs what it shows and not what the log holds.
     COUNT_EVENTS = concat!("SELECT COUNT(*) FROM (SELECT 1 ", audit_filter!(), " LIMIT $11) AS found");
     LIST_EVENTS = concat!("SELECT e.at, e.event_id, e.project_id, e.principal_kind, e.principal_id,
@@ -751,6 +762,15 @@ statements! {
         e.credential_kind, e.client, e.user_agent, e.method, e.url_path, e.request_id, e.duration ",
         audit_filter!(), " ORDER BY e.at DESC, e.event_id DESC LIMIT $11 OFFSET $12");
 }
+
+/// As `INSERT_EVENT`, each parameter an array with a value for each record, which PostgreSQL alone has. What is there
+/// already stays.
+pub const INSERT_EVENTS: &str = concat!(
+    "INSERT INTO audit_events (",
+    event_columns!(),
+    ") SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    ON CONFLICT DO NOTHING"
+);
 
 /// All rows of a table, in the order of its key. The names come from the schema itself.
 pub fn all_rows(table: &str, columns: &[String], key: &[String]) -> String {

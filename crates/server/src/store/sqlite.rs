@@ -1,6 +1,8 @@
 //! The embedded store: one writing thread, which takes all that waits, runs each operation in a savepoint of its own
 //! and commits once for all (group commit), and one reading thread per core.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -12,14 +14,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, ToSql};
+use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql};
 
 use super::session::{Columns, Row, Value};
-use super::{Job, Keep, Lanes, MIGRATIONS, Tx, start};
+use super::{BATCH_MAX, Epochs, Job, Keep, Lanes, MIGRATIONS, Tx, drive, start};
 use crate::error::{Error, Result};
 
-/// Operations that one commit may carry.
-const BATCH_MAX: usize = 256;
 /// Milliseconds that a reading operation may take.
 const READ_MILLIS_MAX: u64 = 10_000;
 /// How long a connection waits for another one.
@@ -55,6 +55,7 @@ impl ToSql for Value<'_> {
 /// A connection to the file. Nothing here waits for anybody but the disk.
 pub(super) struct Sqlite {
     connection: Connection,
+    orders: Orders,
     /// Whether the write-ahead log still holds what was erased for ever.
     pub log_holds_erased: bool,
     /// When emptying it was last tried.
@@ -63,7 +64,7 @@ pub(super) struct Sqlite {
 
 impl Sqlite {
     fn new(connection: Connection) -> Self {
-        Self { connection, log_holds_erased: false, tried_at: None }
+        Self { connection, orders: Orders::default(), log_holds_erased: false, tried_at: None }
     }
 
     /// Runs one statement about the transaction itself.
@@ -72,21 +73,21 @@ impl Sqlite {
         statement.raw_execute().map(|_| ()).map_err(failed)
     }
 
-    pub fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<usize> {
+    pub fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<usize> {
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        bind(&mut statement, values)?;
+        self.orders.bind(sql, &mut statement, values)?;
         statement.raw_execute().map_err(failed)
     }
 
     pub fn rows<T>(
         &self,
-        sql: &str,
+        sql: &'static str,
         values: &[Value<'_>],
         only_first: bool,
         read: impl Fn(&Columns<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        bind(&mut statement, values)?;
+        self.orders.bind(sql, &mut statement, values)?;
         let mut rows = statement.raw_query();
         let mut out = Vec::new();
         while let Some(row) = rows.next().map_err(failed)? {
@@ -128,7 +129,7 @@ impl Sqlite {
 pub(super) fn open(
     folder: &Path,
     lanes: &Lanes,
-    epoch: &Arc<AtomicU64>,
+    epochs: &Arc<Epochs>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let file = folder.join("coffer.db");
     let connection = connect(&file)?;
@@ -137,12 +138,12 @@ pub(super) fn open(
     // A crash may have kept the log from being emptied of what was erased for ever.
     writer.log_holds_erased = true;
     writer.forget_erased();
-    let (moved, jobs) = (epoch.clone(), lanes.writer.waiting.clone());
-    let writer = Tx::new(super::session::Session::Sqlite(writer), epoch.clone());
-    let mut threads = vec![start("store-writer", move || run_writer(writer, &jobs, &moved))?];
+    let jobs = lanes.writer.waiting.clone();
+    let writer = Tx::new(super::session::Session::Sqlite(writer), 0, epochs.clone());
+    let mut threads = vec![start("store-writer", move || run_writer(writer, &jobs))?];
     for lane in [&lanes.readers, &lanes.searcher] {
         for _ in 0..lane.threads {
-            threads.push(start_reader(&file, lane.waiting.clone(), epoch.clone())?);
+            threads.push(start_reader(&file, lane.waiting.clone(), epochs.clone())?);
         }
     }
     Ok(threads)
@@ -154,18 +155,15 @@ fn file(tx: &mut Tx) -> Result<&mut Sqlite> {
 }
 
 /// Takes what waits, runs it, commits once, answers.
-fn run_writer(mut tx: Tx, jobs: &Receiver<Box<dyn Job>>, identity_epoch: &AtomicU64) {
+fn run_writer(mut tx: Tx, jobs: &Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
         let mut batch = vec![first];
         batch.extend(jobs.try_iter().take(BATCH_MAX - 1));
-        let stop = batch.iter().any(|job| job.is_last());
+        let stop = batch.iter().any(|job| matches!(job, Job::Stop));
         let ended = write_batch(&mut tx, &mut batch);
         if ended.is_err() {
             // Fails when SQLite has rolled back by itself, and then there is nothing to undo.
             let _ = file(&mut tx).and_then(|file| file.control("ROLLBACK"));
-        }
-        if tx.take_identities_changed() {
-            identity_epoch.fetch_add(1, Ordering::SeqCst);
         }
         tx.finish(ended.is_ok());
         if let Ok(file) = file(&mut tx) {
@@ -180,11 +178,20 @@ fn run_writer(mut tx: Tx, jobs: &Receiver<Box<dyn Job>>, identity_epoch: &Atomic
     }
 }
 
-fn write_batch(tx: &mut Tx, batch: &mut [Box<dyn Job>]) -> Result<()> {
+fn write_batch(tx: &mut Tx, batch: &mut [Job]) -> Result<()> {
     file(tx)?.control("BEGIN IMMEDIATE")?;
     for job in batch {
+        let operation = match job {
+            Job::Run(operation) => operation,
+            Job::Append(events, _) => {
+                tx.append_events(std::mem::take(events));
+                tx.leave(true);
+                continue;
+            }
+            Job::Stop => continue,
+        };
         file(tx)?.control("SAVEPOINT operation")?;
-        let keep = job.run(tx);
+        let keep = operation.run(tx);
         // INVARIANT: nothing runs outside a transaction. A full disk can end it under our feet.
         if file(tx)?.is_lost() {
             return Err(Error::unavailable("the database gave the transaction up"));
@@ -195,10 +202,10 @@ fn write_batch(tx: &mut Tx, batch: &mut [Box<dyn Job>]) -> Result<()> {
         tx.leave(keep == Keep::Yes);
         file(tx)?.control("RELEASE operation")?;
     }
-    file(tx)?.control("COMMIT")
+    drive(tx.commit())
 }
 
-fn run_reader(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>, epoch: Arc<AtomicU64>) {
+fn run_reader(mut connection: Connection, jobs: &Receiver<Job>, epochs: Arc<Epochs>) {
     let started = std::time::Instant::now();
     let millis = move || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let deadline = Arc::new(AtomicU64::new(u64::MAX));
@@ -208,9 +215,8 @@ fn run_reader(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>, epoch: 
     if connection.progress_handler(10_000, Some(overdue)).is_err() {
         return;
     }
-    let mut tx = Tx::new(super::session::Session::Sqlite(Sqlite::new(connection)), epoch);
-    while let Ok(mut job) = jobs.recv() {
-        let stop = job.is_last();
+    let mut tx = Tx::new(super::session::Session::Sqlite(Sqlite::new(connection)), 0, epochs);
+    while let Ok(Job::Run(mut job)) = jobs.recv() {
         deadline.store(millis() + READ_MILLIS_MAX, Ordering::Relaxed);
         let ended = file(&mut tx).and_then(|file| file.control("BEGIN")).and_then(|()| {
             job.run(&mut tx);
@@ -221,20 +227,17 @@ fn run_reader(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>, epoch: 
             let _ = file(&mut tx).and_then(|file| file.control("ROLLBACK"));
         }
         job.answer(ended);
-        if stop {
-            return;
-        }
     }
 }
 
 fn start_reader(
     file: &Path,
-    jobs: Receiver<Box<dyn Job>>,
-    epoch: Arc<AtomicU64>,
+    jobs: Receiver<Job>,
+    epochs: Arc<Epochs>,
 ) -> anyhow::Result<JoinHandle<()>> {
     let connection = connect(file)?;
     connection.pragma_update(None, "query_only", true)?;
-    start("store-reader", move || run_reader(connection, &jobs, epoch))
+    start("store-reader", move || run_reader(connection, &jobs, epochs))
 }
 
 /// One connection, set up as the promises need it.
@@ -279,17 +282,46 @@ pub(super) fn schema_version(connection: &Connection) -> anyhow::Result<usize> {
     Ok(usize::try_from(version)?)
 }
 
-/// SQLite numbers `$n` by first appearance; the name decides here.
-fn bind(statement: &mut rusqlite::CachedStatement<'_>, values: &[Value<'_>]) -> Result<()> {
-    for index in 1..=statement.parameter_count() {
-        let value = statement
-            .parameter_name(index)
-            .and_then(|name| name.get(1..)?.parse::<usize>().ok())
-            .and_then(|number| values.get(number.checked_sub(1)?))
-            .ok_or_else(|| Error::bug("a statement has a parameter without a value"))?;
-        statement.raw_bind_parameter(index, value).map_err(failed)?;
+/// SQLite numbers `$n` by first appearance; the name decides here. Which value each parameter takes, by the address of
+/// the statement's text, which is that of a constant.
+#[derive(Default)]
+struct Orders(RefCell<HashMap<usize, Arc<[usize]>>>);
+
+impl Orders {
+    fn bind(
+        &self,
+        sql: &'static str,
+        statement: &mut CachedStatement<'_>,
+        values: &[Value<'_>],
+    ) -> Result<()> {
+        let known = self.0.borrow().get(&sql.as_ptr().addr()).cloned();
+        let order = match known {
+            Some(order) => order,
+            None => {
+                let order: Arc<[usize]> = order_of(statement)?.into();
+                self.0.borrow_mut().insert(sql.as_ptr().addr(), order.clone());
+                order
+            }
+        };
+        for (index, place) in (1..).zip(order.iter()) {
+            let value = values.get(*place).ok_or_else(without_value)?;
+            statement.raw_bind_parameter(index, value).map_err(failed)?;
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+fn order_of(statement: &CachedStatement<'_>) -> Result<Vec<usize>> {
+    let number = |index| statement.parameter_name(index)?.get(1..)?.parse::<usize>().ok();
+    (1..=statement.parameter_count())
+        .map(|index| {
+            number(index).and_then(|number| number.checked_sub(1)).ok_or_else(without_value)
+        })
+        .collect()
+}
+
+fn without_value() -> Error {
+    Error::bug("a statement has a parameter without a value")
 }
 
 /// What a failure of the database means to a caller. SQL text and parameters stay out of it.

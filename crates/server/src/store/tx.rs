@@ -1,13 +1,15 @@
 //! One transaction: bound to an organisation, it runs statements and reads rows.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
+use super::Epochs;
 use super::postgres::Postgres;
 use super::session::{Columns, Session, Value};
 use super::sqlite::Sqlite;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::action::Action;
+use crate::model::event::Event;
 
 /// A transaction. Only the store makes one, and only the gate is given one.
 ///
@@ -16,6 +18,8 @@ use crate::model::action::Action;
 pub struct Tx {
     session: Session,
     organisation: String,
+    /// Where this writer counts.
+    slot: i64,
     /// Other actions that this one implies, recorded when it succeeds.
     notes: Vec<Note>,
     /// What it did, for its record.
@@ -24,11 +28,19 @@ pub struct Tx {
     changes_identities: bool,
     /// The same of the operations before it in the batch.
     identities_changed: bool,
-    identity_epoch: Arc<AtomicU64>,
+    epochs: Arc<Epochs>,
+    /// Rows that this operation and those before it in the batch have changed, by identity.
+    changed_rows: Vec<String>,
+    /// Whether one of them has made a key cease to be active.
+    keys_ceased: bool,
     /// What is to happen once this operation is durable.
     effects: Vec<Effect>,
     /// The same of the operations before it in the batch.
     batch_effects: Vec<Effect>,
+    /// Records of this operation.
+    events: Vec<Event>,
+    /// The same of the operations before it in the batch. Written ahead of the commit, in one go.
+    batch_events: Vec<Event>,
 }
 
 type Effect = Box<dyn FnOnce() + Send>;
@@ -42,18 +54,30 @@ pub struct Note {
     pub organisation: Option<String>,
 }
 
+impl Note {
+    /// In the call's own log.
+    pub fn new(action: Action, resource_id: &str) -> Self {
+        Self { action, resource_id: resource_id.to_owned(), organisation: None }
+    }
+}
+
 impl Tx {
-    pub(super) fn new(session: Session, identity_epoch: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(session: Session, slot: i64, epochs: Arc<Epochs>) -> Self {
         Self {
             session,
             organisation: String::new(),
+            slot,
             notes: Vec::new(),
             detail: String::new(),
             changes_identities: false,
             identities_changed: false,
-            identity_epoch,
+            epochs,
+            changed_rows: Vec::new(),
+            keys_ceased: false,
             effects: Vec::new(),
             batch_effects: Vec::new(),
+            events: Vec::new(),
+            batch_events: Vec::new(),
         }
     }
 
@@ -69,15 +93,25 @@ impl Tx {
         match kept {
             true => {
                 self.batch_effects.append(&mut self.effects);
+                self.batch_events.append(&mut self.events);
                 self.identities_changed |= std::mem::take(&mut self.changes_identities);
             }
             false => self.forget(),
         }
     }
 
-    /// Ends a batch: if it was committed, its effects happen now, before anybody is told.
+    /// Ends a batch: if it was committed, its effects happen now, before anybody is told. Whether it was is not always
+    /// known, so what it has changed counts as changed in any case.
     pub(super) fn finish(&mut self, committed: bool) {
+        for identity in self.changed_rows.drain(..) {
+            self.epochs.rows.mark(&identity);
+        }
+        if std::mem::take(&mut self.identities_changed) {
+            self.epochs.identities.fetch_add(1, Ordering::SeqCst);
+        }
+        self.keys_ceased = false;
         self.effects.clear();
+        self.batch_events.clear();
         for effect in self.batch_effects.drain(..).filter(|_| committed) {
             effect();
         }
@@ -89,6 +123,30 @@ impl Tx {
         self.effects.push(Box::new(effect));
     }
 
+    /// Appends records to the audit log: they are written with the commit.
+    pub fn append_events(&mut self, events: Vec<Event>) {
+        self.events.extend(events);
+    }
+
+    /// The records of all operations that are kept.
+    pub(super) fn take_batch_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.batch_events)
+    }
+
+    /// Rows of a secret or a key have changed that others may remember.
+    pub(super) fn row_changed(&mut self, identity: &str) {
+        self.changed_rows.push(identity.to_owned());
+    }
+
+    /// A key has ceased to be active: other servers are to drop its material.
+    pub(super) fn key_ceased(&mut self) {
+        self.keys_ceased = true;
+    }
+
+    pub(super) fn have_keys_ceased(&self) -> bool {
+        self.keys_ceased
+    }
+
     pub(super) fn identities_changed(&mut self) {
         self.changes_identities = true;
     }
@@ -96,16 +154,12 @@ impl Tx {
     /// Whether who may do what has changed since the store was at an identity `epoch`, as far as this
     /// transaction sees.
     pub fn identities_moved_since(&self, epoch: u64) -> bool {
-        self.identities_changed || self.identity_epoch.load(Ordering::SeqCst) != epoch
+        self.identities_changed || self.epochs.identities.load(Ordering::SeqCst) != epoch
     }
 
-    /// Whether this operation has changed who may do what.
-    pub(super) fn takes_identities_changed(&self) -> bool {
-        self.changes_identities
-    }
-
-    pub(super) fn take_identities_changed(&mut self) -> bool {
-        std::mem::take(&mut self.identities_changed)
+    /// Whether an operation that is kept has changed who may do what.
+    pub(super) fn have_identities_changed(&self) -> bool {
+        self.identities_changed
     }
 
     /// What this operation has erased is to be in no file any more.
@@ -142,6 +196,7 @@ impl Tx {
         self.notes.clear();
         self.detail.clear();
         self.effects.clear();
+        self.events.clear();
         self.changes_identities = false;
     }
 
@@ -156,23 +211,31 @@ impl Tx {
 
     /// Remembers an action that this one implies, such as `kms.decrypt` for a reveal.
     pub fn note(&mut self, action: Action, resource_id: &str) {
-        let resource_id = resource_id.to_owned();
-        self.notes.push(Note { action, resource_id, organisation: None });
+        self.notes.push(Note::new(action, resource_id));
     }
 
     /// Has another organisation's log tell of an action as well, because it reaches there.
     pub fn note_in(&mut self, organisation: &str, action: Action, resource_id: &str) {
-        let (resource_id, organisation) = (resource_id.to_owned(), Some(organisation.to_owned()));
-        self.notes.push(Note { action, resource_id, organisation });
+        let organisation = Some(organisation.to_owned());
+        self.notes.push(Note { organisation, ..Note::new(action, resource_id) });
     }
 
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
     }
 
+    /// The slot of quotas that this writer counts in.
+    pub(super) fn slot(&self) -> i64 {
+        self.slot
+    }
+
     /// The organisation, as the first value of a tenant's statement.
     pub(super) fn organisation(&self) -> String {
         self.organisation.clone()
+    }
+
+    pub(super) async fn control(&mut self, sql: &'static str) -> Result<()> {
+        self.session.control(sql).await
     }
 
     pub(super) async fn execute(
@@ -202,15 +265,13 @@ impl Tx {
         Ok(self.session.rows(sql, values, true, read).await?.pop())
     }
 
-    /// Runs a change that must touch exactly one row.
+    /// Runs a change that must touch exactly one row. On a server what it says may be told at the next statement, at
+    /// the latest ahead of the commit.
     pub(super) async fn change_one(
         &mut self,
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<()> {
-        match self.execute(sql, values).await? {
-            1 => Ok(()),
-            count => Err(Error::bug(format!("a statement changed {count} rows instead of one"))),
-        }
+        self.session.change_one(sql, values).await
     }
 }

@@ -1,0 +1,85 @@
+//! What has changed since when, for whoever remembers rows.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long rows are trusted that other servers may change.
+const TRUST: Duration = Duration::from_millis(500);
+/// Identities that share a slot count as changed together.
+const SLOTS: usize = 4096;
+
+/// When each row was last changed by this server, counted in changes.
+pub struct Changes {
+    number: AtomicU64,
+    last: Box<[AtomicU64]>,
+    hasher: RandomState,
+    /// Whether other servers work on the same store.
+    is_shared: bool,
+}
+
+/// When something was read: taken before.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    number: u64,
+    at: Instant,
+}
+
+impl Changes {
+    pub fn new(is_shared: bool) -> Self {
+        let last = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+        Self { number: AtomicU64::new(0), last, hasher: RandomState::new(), is_shared }
+    }
+
+    pub fn now(&self) -> Moment {
+        Moment { number: self.number.load(Ordering::SeqCst), at: Instant::now() }
+    }
+
+    /// Whether rows of these identities, read at a moment, are still what an answer may be made of.
+    pub fn hold_since(&self, moment: &Moment, identities: &[&str]) -> bool {
+        let is_unchanged = |identity: &&str| self.last(identity) <= moment.number;
+        identities.iter().all(is_unchanged) && !(self.is_shared && moment.at.elapsed() > TRUST)
+    }
+
+    /// Marks rows as changed. What was read earlier does not hold any more.
+    pub(super) fn mark(&self, identity: &str) {
+        let number = self.number.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some(last) = self.last.get(self.slot(identity)) {
+            last.fetch_max(number, Ordering::SeqCst);
+        }
+    }
+
+    fn last(&self, identity: &str) -> u64 {
+        self.last.get(self.slot(identity)).map_or(u64::MAX, |last| last.load(Ordering::SeqCst))
+    }
+
+    fn slot(&self, identity: &str) -> usize {
+        let slot = self.hasher.hash_one(identity) % SLOTS as u64;
+        usize::try_from(slot).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_a_change_does_not_hold() {
+        let changes = Changes::new(false);
+        let before = changes.now();
+        assert!(changes.hold_since(&before, &["sec-1", "kms-1"]));
+        changes.mark("kms-1");
+        assert!(!changes.hold_since(&before, &["sec-1", "kms-1"]));
+        assert!(changes.hold_since(&before, &["sec-1"]), "other rows are not concerned");
+        assert!(changes.hold_since(&changes.now(), &["sec-1", "kms-1"]));
+    }
+
+    #[test]
+    fn beside_other_servers_nothing_holds_for_long() {
+        let old = |changes: &Changes| Moment { at: Instant::now() - 2 * TRUST, ..changes.now() };
+        let (alone, shared) = (Changes::new(false), Changes::new(true));
+        assert!(alone.hold_since(&old(&alone), &["sec-1"]));
+        assert!(!shared.hold_since(&old(&shared), &["sec-1"]));
+        assert!(shared.hold_since(&shared.now(), &["sec-1"]));
+    }
+}

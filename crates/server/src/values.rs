@@ -1,0 +1,71 @@
+//! Sealed values that are revealed often, kept in memory: ciphertext, policy and wrapped keys, never plaintext.
+
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::error::Result;
+use crate::model::access_policy::AccessPolicy;
+use crate::model::secret::Address;
+use crate::store::{FoundValue, Moment, Store};
+
+/// Values in memory, at most so many bytes of them.
+pub struct Values {
+    store: Store,
+    /// By address and the version asked for, 0 for the current one.
+    found: Cache<(Address, i64), Arc<Entry>, Bytes>,
+}
+
+/// What a reveal needs to know.
+pub struct Known {
+    pub found: FoundValue,
+    /// The secret's policy, compiled.
+    pub policy: Option<AccessPolicy>,
+}
+
+struct Entry {
+    read_at: Moment,
+    known: Arc<Known>,
+}
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<(Address, i64), Arc<Entry>> for Bytes {
+    fn weight(&self, (at, _): &(Address, i64), entry: &Arc<Entry>) -> u64 {
+        let sealed = entry.known.found.version.as_ref().map_or(0, |version| version.weight());
+        // What is compiled takes as much again as its text.
+        let secret = 2 * entry.known.found.secret.weight();
+        (256 + 2 * at.path.as_str().len() + secret + sealed) as u64
+    }
+}
+
+impl Values {
+    pub fn new(store: Store, bytes_max: u64) -> Self {
+        let usual = usize::try_from(bytes_max / 2048).unwrap_or(usize::MAX);
+        Self { store, found: Cache::with_weighter(usual, bytes_max, Bytes) }
+    }
+
+    /// A secret with a version, as it may be answered now: from memory unless it has changed, else by `look`.
+    pub async fn read(
+        &self,
+        at: Address,
+        version: i64,
+        look: impl AsyncFnOnce() -> Result<Known>,
+    ) -> Result<Arc<Known>> {
+        let name = (at, version);
+        let holds = |entry: &Arc<Entry>| {
+            let identities =
+                [entry.known.found.secret.id.as_str(), &entry.known.found.secret.key.id];
+            self.store.changes().hold_since(&entry.read_at, &identities)
+        };
+        if let Some(entry) = self.found.get(&name).filter(holds) {
+            return Ok(entry.known.clone());
+        }
+        let read_at = self.store.changes().now();
+        let known = Arc::new(look().await?);
+        self.found.insert(name, Arc::new(Entry { read_at, known: known.clone() }));
+        Ok(known)
+    }
+}
