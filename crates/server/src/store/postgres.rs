@@ -5,14 +5,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use tokio::runtime::Runtime;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Row, SimpleQueryMessage, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::session::Value;
@@ -22,11 +24,22 @@ use crate::error::{Error, Result};
 /// What every connection is set to. Statements end before callers give up; nobody sleeps within a transaction.
 const SETTINGS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '10s';
     SET idle_in_transaction_session_timeout = '30s'; SET client_min_messages = 'warning'";
+/// The name of the log that is written to, which begins with the number of its timeline: it grows whenever a server
+/// becomes the primary.
+const TIMELINE: &str = "VALUES (pg_walfile_name(pg_current_wal_lsn()))";
+/// Longer than any statement may run. A server that is silent for so long hangs, is gone without a word, or waits for
+/// another one to have what it is to commit, for which PostgreSQL knows no bound.
+const ANSWER: Duration = Duration::from_secs(15);
+/// How long a thread looks for the server that takes changes.
+const SEARCH: Duration = Duration::from_secs(10);
+const SEARCHES: usize = 8;
 
 /// Where the database is.
 pub(super) struct Server {
     config: tokio_postgres::Config,
     tls: MakeRustlsConnect,
+    /// The highest one seen. What is on a lower one has been replaced, whatever it says of itself.
+    timeline: AtomicU32,
 }
 
 impl Server {
@@ -57,10 +70,105 @@ impl Server {
             config.ssl_mode(SslMode::Require);
         }
         config.application_name("cofferd");
+        // Of several hosts, the one that takes changes; each time in another order, so that one that hangs keeps nobody
+        // from the others.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        config.load_balance_hosts(LoadBalanceHosts::Random);
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Duration::from_secs(5));
+            config.connect_timeout(Duration::from_secs(2));
         }
-        Ok(Self { config, tls: MakeRustlsConnect::new(tls(settings.ca_file.as_deref(), folder)?) })
+        // A machine that is gone without a word is noticed within seconds, not within hours.
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(Duration::from_secs(10));
+        }
+        if config.get_keepalives_interval().is_none() {
+            config.keepalives_idle(Duration::from_secs(5));
+            config.keepalives_interval(Duration::from_secs(2));
+            config.keepalives_retries(3);
+        }
+        let tls = MakeRustlsConnect::new(tls(settings.ca_file.as_deref(), folder)?);
+        Ok(Self { config, tls, timeline: AtomicU32::new(0) })
+    }
+
+    /// Finds the server that takes changes.
+    async fn connect(&self) -> Result<Connected> {
+        // Twice what one address has: then it is silent behind an open port.
+        let patience = self.config.get_connect_timeout().map_or(ANSWER, |timeout| *timeout * 2);
+        let started = Instant::now();
+        let mut why = Error::unavailable("postgres: no answer");
+        for _ in 0..SEARCHES {
+            match tokio::time::timeout(patience, self.greet()).await {
+                Ok(Ok(connected)) => {
+                    let newest = self.timeline.fetch_max(connected.timeline, Ordering::SeqCst);
+                    if connected.timeline >= newest {
+                        return Ok(connected);
+                    }
+                    why = Error::unavailable("postgres: the server has been replaced");
+                }
+                // Every host was asked.
+                Ok(Err(error)) => return Err(unavailable(&error)),
+                Err(_) => {}
+            }
+            if started.elapsed() > SEARCH {
+                break;
+            }
+        }
+        Err(why)
+    }
+
+    async fn greet(&self) -> std::result::Result<Connected, tokio_postgres::Error> {
+        let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
+        let warned = Arc::new(AtomicBool::new(false));
+        let hears = warned.clone();
+        let drive = std::future::poll_fn(move |context| {
+            loop {
+                match ready!(connection.poll_message(context)) {
+                    Some(Ok(AsyncMessage::Notice(_))) => hears.store(true, Ordering::SeqCst),
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Poll::Ready(()),
+                }
+            }
+        });
+        #[expect(clippy::disallowed_methods, reason = "it ends with the client, on this thread")]
+        tokio::spawn(drive);
+        client.batch_execute(SETTINGS).await?;
+        let timeline = match client.simple_query(TIMELINE).await {
+            Ok(messages) => messages.iter().find_map(timeline_of).unwrap_or_default(),
+            // Engines that speak the protocol may not have it.
+            Err(error) if error.code().is_some() => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(Connected { client, warned, timeline })
+    }
+}
+
+fn timeline_of(message: &SimpleQueryMessage) -> Option<u32> {
+    let SimpleQueryMessage::Row(row) = message else { return None };
+    u32::from_str_radix(row.get(0)?.get(..8)?, 16).ok()
+}
+
+/// A connection to the server that takes changes.
+struct Connected {
+    client: Client,
+    /// The server has warned of something.
+    warned: Arc<AtomicBool>,
+    /// 0 where there is none.
+    timeline: u32,
+}
+
+/// Why a server did not do what it was asked for.
+enum Failure {
+    Silent,
+    Told(tokio_postgres::Error),
+}
+
+/// What a server answers, if it does so in time.
+async fn answered<T>(
+    answer: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+) -> std::result::Result<T, Failure> {
+    match tokio::time::timeout(ANSWER, answer).await {
+        Ok(told) => told.map_err(Failure::Told),
+        Err(_) => Err(Failure::Silent),
     }
 }
 
@@ -90,6 +198,8 @@ pub(super) struct Postgres {
     server: Arc<Server>,
     pub runtime: Arc<Runtime>,
     pub client: Option<Client>,
+    warned: Arc<AtomicBool>,
+    timeline: u32,
     /// By the address of their text, which is that of a constant.
     statements: HashMap<usize, Statement>,
     /// Another transaction got in the way: this one is to be run again.
@@ -107,27 +217,23 @@ impl Postgres {
             server,
             runtime,
             client: None,
+            warned: Arc::default(),
+            timeline: 0,
             statements: HashMap::new(),
             in_conflict: false,
             is_aborted: false,
         })
     }
 
-    /// Connects, where that is not so yet or not any more.
-    pub async fn connect(&mut self) -> Result<&Client> {
-        if self.client.as_ref().is_none_or(Client::is_closed) {
+    /// Connects, where that is not so yet or not any more, or where another server has become the primary since.
+    pub async fn connect(&mut self) -> Result<()> {
+        if self.is_lost() || self.timeline < self.server.timeline.load(Ordering::SeqCst) {
             self.disconnect();
-            let connected = self.server.config.connect(self.server.tls.clone()).await;
-            let (client, connection) = connected.map_err(|error| unavailable(&error))?;
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "it ends with the client, on this thread"
-            )]
-            tokio::spawn(connection);
-            client.batch_execute(SETTINGS).await.map_err(|error| unavailable(&error))?;
-            self.client = Some(client);
+            let connected = self.server.connect().await?;
+            self.client = Some(connected.client);
+            (self.warned, self.timeline) = (connected.warned, connected.timeline);
         }
-        self.client.as_ref().ok_or_else(|| Error::bug("not connected"))
+        Ok(())
     }
 
     pub fn disconnect(&mut self) {
@@ -142,22 +248,33 @@ impl Postgres {
     /// Runs statements about the transaction, none of which goes well within an aborted one but for going back.
     pub async fn control(&mut self, sql: &str) -> Result<()> {
         let done = match &self.client {
-            Some(client) => client.batch_execute(sql).await,
-            None => return Err(Error::unavailable("not connected to the database")),
+            Some(client) => answered(client.batch_execute(sql)).await,
+            None => return Err(not_connected()),
         };
-        done.map_err(|error| self.failed(&error))?;
+        done.map_err(|failure| self.failed(failure))?;
         self.is_aborted = false;
         Ok(())
+    }
+
+    /// Commits. What a server warns of then is that the change stands on it alone, and not where it has to be, too:
+    /// somebody has ended its wait for that.
+    pub async fn commit(&mut self) -> Result<()> {
+        self.warned.store(false, Ordering::SeqCst);
+        self.control("COMMIT").await?;
+        match self.warned.load(Ordering::SeqCst) {
+            true => Err(Error::unavailable("postgres: committed with a warning")),
+            false => Ok(()),
+        }
     }
 
     pub async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<usize> {
         let statement = self.prepare(sql, values).await?;
         let values = bound(&statement, values)?;
         let done = match &self.client {
-            Some(client) => client.execute(&statement, &values).await,
+            Some(client) => answered(client.execute(&statement, &values)).await,
             None => return Err(not_connected()),
         };
-        let count = done.map_err(|error| self.failed(&error))?;
+        let count = done.map_err(|failure| self.failed(failure))?;
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
@@ -165,10 +282,10 @@ impl Postgres {
         let statement = self.prepare(sql, values).await?;
         let values = bound(&statement, values)?;
         let done = match &self.client {
-            Some(client) => client.query(&statement, &values).await,
+            Some(client) => answered(client.query(&statement, &values)).await,
             None => return Err(not_connected()),
         };
-        done.map_err(|error| self.failed(&error))
+        done.map_err(|failure| self.failed(failure))
     }
 
     /// Types are those of the values, as on SQLite: the server would take `$1 = 0` for a smaller number.
@@ -180,19 +297,26 @@ impl Postgres {
         let prepared = match &self.client {
             Some(client) => {
                 let types: Vec<_> = values.iter().map(type_of).collect();
-                client.prepare_typed(sql, &types).await
+                answered(client.prepare_typed(sql, &types)).await
             }
             None => return Err(not_connected()),
         };
-        let statement = prepared.map_err(|error| self.failed(&error))?;
+        let statement = prepared.map_err(|failure| self.failed(failure))?;
         self.statements.insert(address, statement.clone());
         Ok(statement)
     }
 
     /// What a failure means to a caller. SQL text and values stay out of it.
-    fn failed(&mut self, error: &tokio_postgres::Error) -> Error {
+    fn failed(&mut self, failure: Failure) -> Error {
         self.is_aborted = true;
-        let Some(code) = error.code() else { return unavailable(error) };
+        let error = match failure {
+            Failure::Told(error) => error,
+            Failure::Silent => {
+                self.disconnect();
+                return Error::unavailable("postgres: no answer");
+            }
+        };
+        let Some(code) = error.code() else { return unavailable(&error) };
         let cause = format!("postgres: {}", code.code());
         // Two that insert the same at once: whoever runs again sees the other's row.
         let conflicts = [

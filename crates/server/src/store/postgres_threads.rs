@@ -153,7 +153,7 @@ fn try_once(tx: &mut Tx, job: &mut dyn Job, purpose: Purpose, epoch: &AtomicU64)
         if changed {
             session.execute(sql::COUNT_CHANGE, &[Value::Text(IDENTITIES)]).await?;
         }
-        session.control("COMMIT").await
+        session.commit().await
     });
     match ended {
         Ok(()) => {
@@ -278,7 +278,7 @@ async fn migrate(session: &mut Postgres) -> anyhow::Result<()> {
             if first == 1 {
                 session.control(migration).await.map_err(told)?;
             }
-            session.control("COMMIT").await.map_err(told)?;
+            session.commit().await.map_err(told)?;
         }
     }
     Ok(())
