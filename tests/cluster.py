@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What two servers on a cluster of databases promise when its primary goes away under load: they go on by themselves,
-nothing that was answered is lost, nothing is done twice. Prints the table of docs/operating.md; exit code 1 when a promise
-is broken. Usage: tests/cluster.py COFFERD [CASE...], by default all cases. Root installs what tools/cluster needs."""
+nothing that was answered is lost, nothing is done twice. Prints the table of docs/operating.md; exit code 1 when a
+promise is broken. Usage: tests/cluster.py COFFERD [CASE...], by default all. Root installs what tools/cluster needs."""
 
 import base64
 import concurrent.futures
@@ -17,14 +17,6 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-CASES = {
-    "switchover": (["switchover"], 10, "the primary hands over, as for maintenance"),
-    "postmaster": (["kill-primary", "postmaster"], 10, "`kill -9` of PostgreSQL on the primary"),
-    "machine": (["kill-primary", "machine"], 10, "`kill -9` of all of the primary's processes"),
-    "freeze": (["freeze-primary"], 25, "the primary's processes hang"),
-    # Its database goes on, so that there are two for a while, and nothing happens before the other one is primary.
-    "agent": (["kill-primary", "agent"], 35, "`kill -9` of Patroni alone on the primary"),
-}
 SECRETS, WRITERS, READERS = 6, 8, 2
 # As a client would have it.
 PATIENCE = 10
@@ -32,7 +24,6 @@ AT_MOST = 90
 PORT = 24300
 
 cofferd = os.path.realpath(sys.argv[1])
-cases = sys.argv[2:] or list(CASES)
 folder = tempfile.mkdtemp(dir="/var/tmp")
 # The databases run as another user, in a folder below.
 os.chmod(folder, 0o711)
@@ -59,7 +50,8 @@ class Server:
     def __init__(self, name, config, token):
         self.name, self.token = name, token
         with open(f"{folder}/{name}.log", "ab") as log:
-            self.child = subprocess.Popen([cofferd, "serve", "--config", config], stdout=subprocess.PIPE, stderr=log, env=env)
+            command = [cofferd, "serve", "--config", config]
+            self.child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=env)
         self.address = self.child.stdout.readline().decode().split()[-1].removeprefix("http://")
 
     def call(self, method, url, body=None, key=None):
@@ -100,6 +92,38 @@ def gap(times, since, until):
     """The longest time without one, and when it began."""
     times = [since, *sorted(moment for moment in times if since <= moment <= until), until]
     return max((after - before, before) for before, after in zip(times, times[1:]))
+
+
+def by(*command):
+    """Breaks something with a command; nothing is wrong by that alone."""
+    def break_it(_load):
+        cluster(*command)
+        return []
+    return break_it
+
+
+def cancel(load):
+    """Somebody ends the primary's waits for a second server while there is none. PostgreSQL takes that for success."""
+    cluster("freeze", "standbys")
+    since = time.monotonic() + 1
+    cluster("query", "DO $$ BEGIN FOR i IN 1..60 LOOP"
+            " PERFORM pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep';"
+            " PERFORM pg_stat_clear_snapshot(); PERFORM pg_sleep(0.1); END LOOP; END $$")
+    alone = sum(since < moment for times in load.put_at.values() for moment in times)
+    cluster("thaw")
+    return [f"{alone} puts were acknowledged that one server alone had"] if alone else []
+
+
+# What happens, and the least time to look at it.
+CASES = {
+    "switchover": (by("switchover"), 10),
+    "postmaster": (by("kill-primary", "postmaster"), 10),
+    "machine": (by("kill-primary", "machine"), 10),
+    "freeze": (by("freeze", "primary"), 25),
+    # Its database goes on, so that there are two for a while; nothing happens before the other one is primary.
+    "agent": (by("kill-primary", "agent"), 35),
+    "cancel": (cancel, 15),
+}
 
 
 class Load:
@@ -237,13 +261,17 @@ class Load:
         return lost, doubled, unrecorded, wrong
 
 
+def row(*cells):
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
 def trial(case, servers):
-    command, at_least, _ = CASES[case]
+    break_it, at_least = CASES[case]
     load, wrong = Load(case, servers), []
     time.sleep(5)
     broken = time.monotonic()
     try:
-        cluster(*command)
+        wrong += break_it(load)
         while time.monotonic() - broken < at_least or not load.is_steady(broken):
             if time.monotonic() - broken > AT_MOST:
                 wrong.append(f"no steady service within {AT_MOST} s")
@@ -260,8 +288,9 @@ def trial(case, servers):
     wrong += more
     if lost or doubled or unrecorded or load.stale:
         wrong.append("a promise is broken")
-    print(f"| {case} | {longest(load.put_at):.1f} s | {longest_of_one(load.put_at):.1f} s | {longest(load.read_at):.1f} s | "
-          f"{len(load.acknowledged)} | {load.again} | {lost} | {doubled} | {load.stale} | {unrecorded} |", flush=True)
+    gaps = (longest(load.put_at), longest_of_one(load.put_at), longest(load.read_at))
+    row(case, *(f"{seconds:.1f} s" for seconds in gaps), len(load.acknowledged), load.again, lost, doubled, load.stale,
+        unrecorded)
     for what in wrong:
         print(f"  {case}: {what}", flush=True)
     if wrong or os.environ.get("VERBOSE"):
@@ -270,18 +299,19 @@ def trial(case, servers):
     return not wrong
 
 
-servers = []
+servers, cases = [], sys.argv[2:] or list(CASES)
 try:
     store = cluster("up")
     here, there = configure("here", store), configure("there", store)
-    said = subprocess.run([cofferd, "bootstrap", "--config", here, "--organisation", "acme", "--owner", "o@acme.invalid"],
+    said = subprocess.run([cofferd, "bootstrap", "--config", here, "--organisation", "acme", "--owner", "o@a.invalid"],
                           capture_output=True, text=True, check=True, env=env).stdout
     token = said.split("token ")[1].split()[0]
     shutil.copy(f"{folder}/here/root.key", f"{folder}/there/root.key")
     servers = [Server(name, config, token) for name, config in (("here", here), ("there", there))]
     servers[0].must("POST", "/v1/kms/nl-01/keys", {"name": "k"})
-    print("| case | longest gap of puts | at one server | of reads | acknowledged | sent again | lost | doubled | stale reads "
-          "| without a record |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    row("case", "longest gap of puts", "at one server", "of reads", "acknowledged", "sent again", "lost", "doubled",
+        "stale reads", "without a record")
+    row(*["---"] * 10)
     well = [trial(case, servers) for case in cases]
     for server in servers:
         server.stop()
