@@ -1,6 +1,6 @@
 //! What requests share: the store, the keyring, the directory, the clock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -56,7 +56,7 @@ pub struct LastAccess(Mutex<HashMap<String, Accesses>>);
 pub struct Accesses {
     pub organisation: String,
     /// Version → when.
-    pub versions: HashMap<i64, i64>,
+    pub versions: BTreeMap<i64, i64>,
 }
 
 impl LastAccess {

@@ -15,7 +15,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ),
     ("data", "folder of the store and of the root key; default \"coffer-data\""),
     ("store", "the database; without it SQLite in `data`"),
-    ("store.url", "`postgres://user@host/database`; default: SQLite"),
+    ("store.url", "`postgres://user@host,host/database`; default: SQLite"),
     ("store.password_file", "file of the database user's password, from `data`"),
     (
         "store.ca_file",

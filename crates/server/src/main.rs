@@ -1,5 +1,6 @@
 //! `cofferd`: reads the command line and runs one command.
 
+use std::io::IsTerminal;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -130,7 +131,9 @@ impl Command {
 
 fn main() -> Result<()> {
     memory::forbid_core_dumps()?;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours);
+    log.with_target(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(Arguments::parse().command))
 }

@@ -1,6 +1,5 @@
 //! Work by the clock, through the same gate as everything else.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,15 +74,13 @@ const ROWS_AT_ONCE: usize = 256;
 
 /// Writes the last reveals, one row per secret and version. What cannot be written waits for the next time.
 pub async fn flush_last_access(app: &App) -> Result<()> {
-    let mut waiting = app.last_access.waiting().into_iter();
-    loop {
-        let batch: Arc<HashMap<_, _>> = Arc::new(waiting.by_ref().take(ROWS_AT_ONCE).collect());
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let rows = batch.clone();
+    let mut waiting: Vec<_> = app.last_access.waiting().into_iter().collect();
+    // In one order on every server, so that no two wait for each other's rows.
+    waiting.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    for batch in waiting.chunks(ROWS_AT_ONCE) {
+        let rows = batch.to_vec();
         gate::keep_house(app, "", async move |tx| {
-            for (secret, accesses) in rows.iter() {
+            for (secret, accesses) in &rows {
                 for (version, at) in &accesses.versions {
                     tx.touch_secret(&accesses.organisation, secret, *version, *at).await?;
                 }
@@ -91,8 +88,9 @@ pub async fn flush_last_access(app: &App) -> Result<()> {
             Ok(())
         })
         .await?;
-        app.last_access.written(&batch);
+        app.last_access.written(&batch.iter().cloned().collect());
     }
+    Ok(())
 }
 
 /// Writes when credentials were last used. What cannot be written waits for the next time.

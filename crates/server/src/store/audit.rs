@@ -31,7 +31,7 @@ impl Tx {
             return self.control("COMMIT").await;
         };
         match events.is_empty() {
-            true => server.control("COMMIT").await,
+            true => server.commit().await,
             false => server.insert_and_commit(sql::INSERT_EVENTS, &columns(&events, &texts)).await,
         }
     }

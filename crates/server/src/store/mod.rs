@@ -14,6 +14,7 @@ mod invites;
 mod kms;
 mod policies;
 mod postgres;
+mod postgres_server;
 mod postgres_threads;
 mod projects;
 mod quotas;
@@ -215,7 +216,7 @@ impl Store {
 
     /// Opens the store on a PostgreSQL server, and brings its schema up to date.
     pub fn connect(settings: &StoreConfig, folder: &Path, lock: File) -> anyhow::Result<Self> {
-        let server = postgres::Server::new(settings, folder)?;
+        let server = postgres_server::Server::new(settings, folder)?;
         let lanes = Lanes::connected(settings.connections);
         let (epochs, heard) = (Epochs::new(true), postgres_threads::Heard::new());
         let threads = postgres_threads::open(server, &lanes, &epochs, &heard)?;

@@ -1,98 +1,44 @@
 //! A connection to a PostgreSQL server.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::pin::{Pin, pin};
-use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll, Waker};
-use std::time::Duration;
 
-use anyhow::{Context, ensure};
 use futures_util::future::join;
 use tokio::runtime::Runtime;
-use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Row, Statement};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::session::{Value, changed_one};
-use crate::config::StoreConfig;
+use super::postgres_server::{ANSWER, Server};
+use super::session::{Value, check_count};
 use crate::error::{Error, Result};
 
-/// What every connection is set to. Statements end before callers give up; nobody sleeps within a transaction.
-const SETTINGS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '10s';
-    SET idle_in_transaction_session_timeout = '30s'; SET client_min_messages = 'warning'";
-
-/// Where the database is.
-pub(super) struct Server {
-    config: tokio_postgres::Config,
-    tls: MakeRustlsConnect,
+/// Why a server did not do what it was asked for.
+enum Failure {
+    Silent,
+    Told(tokio_postgres::Error),
 }
 
-impl Server {
-    /// Of the settings. Passwords cross no network in clear text: beyond this machine, TLS is a must.
-    pub fn new(settings: &StoreConfig, folder: &Path) -> anyhow::Result<Self> {
-        let url = settings.url.as_deref().context("no `store.url`")?;
-        // The parser's own words could repeat the password.
-        let mut config = tokio_postgres::Config::from_str(url).map_err(|_| {
-            anyhow::anyhow!("`store.url` is no URL such as postgres://user@host/database")
-        })?;
-        if let Some(file) = &settings.password_file {
-            let file = folder.join(file);
-            let unreadable = || format!("{} cannot be read", file.display());
-            let rights = file.metadata().with_context(unreadable)?.permissions().mode();
-            ensure!(rights & 0o077 == 0, "{} can be read by others; chmod 600 it", file.display());
-            let password = std::fs::read_to_string(&file).with_context(unreadable)?;
-            config.password(password.trim_end_matches('\n'));
-        }
-        let is_here = |host: &Host| match host {
-            Host::Unix(_) => true,
-            Host::Tcp(name) => ["localhost", "127.0.0.1", "::1"].contains(&name.as_str()),
-        };
-        if !config.get_hosts().iter().all(is_here) {
-            ensure!(
-                config.get_ssl_mode() != SslMode::Disable,
-                "`store.url` turns TLS off, and the database is on another machine"
-            );
-            config.ssl_mode(SslMode::Require);
-        }
-        config.application_name("cofferd");
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Duration::from_secs(5));
-        }
-        Ok(Self { config, tls: MakeRustlsConnect::new(tls(settings.ca_file.as_deref(), folder)?) })
+/// What a server answers, if it does so in time.
+async fn answered<T>(answer: impl Future<Output = Told<T>>) -> std::result::Result<T, Failure> {
+    match tokio::time::timeout(ANSWER, answer).await {
+        Ok(told) => told.map_err(Failure::Told),
+        Err(_) => Err(Failure::Silent),
     }
 }
 
-fn tls(ca_file: Option<&Path>, folder: &Path) -> anyhow::Result<rustls::ClientConfig> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
-    let mut roots = rustls::RootCertStore::empty();
-    match ca_file.map(|file| folder.join(file)) {
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        Some(file) => {
-            let unreadable = || format!("{} holds no certificates", file.display());
-            for certificate in CertificateDer::pem_file_iter(&file).with_context(unreadable)? {
-                roots.add(certificate.with_context(unreadable)?)?;
-            }
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
-}
+type Told<T> = std::result::Result<T, tokio_postgres::Error>;
 
 /// A connection with the statements that it knows.
 pub(super) struct Postgres {
     server: Arc<Server>,
     pub runtime: Arc<Runtime>,
     pub client: Option<Arc<Client>>,
+    warned: Arc<AtomicBool>,
+    timeline: u32,
     /// Sent, and not answered yet.
     sent: VecDeque<Sent>,
     /// By the address of their text, which is that of a constant.
@@ -112,6 +58,8 @@ impl Postgres {
             server,
             runtime,
             client: None,
+            warned: Arc::default(),
+            timeline: 0,
             sent: VecDeque::new(),
             statements: HashMap::new(),
             in_conflict: false,
@@ -119,21 +67,15 @@ impl Postgres {
         })
     }
 
-    /// Connects, where that is not so yet or not any more.
-    pub async fn connect(&mut self) -> Result<Arc<Client>> {
-        if self.is_lost() {
+    /// Connects, where that is not so yet or not any more, or where another server has become the primary since.
+    pub async fn connect(&mut self) -> Result<()> {
+        if self.is_lost() || self.server.has_left(self.timeline) {
             self.disconnect();
-            let connected = self.server.config.connect(self.server.tls.clone()).await;
-            let (client, connection) = connected.map_err(|error| unavailable(&error))?;
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "it ends with the client, on this thread"
-            )]
-            tokio::spawn(connection);
-            client.batch_execute(SETTINGS).await.map_err(|error| unavailable(&error))?;
-            self.client = Some(Arc::new(client));
+            let connected = self.server.connect().await?;
+            self.client = Some(Arc::new(connected.client));
+            (self.warned, self.timeline) = (connected.warned, connected.timeline);
         }
-        self.client()
+        Ok(())
     }
 
     pub fn disconnect(&mut self) {
@@ -156,15 +98,23 @@ impl Postgres {
         if !sql.starts_with("ROLLBACK") {
             settled?;
         }
-        self.client()?.batch_execute(sql).await.map_err(|error| self.failed(&error))?;
+        let done = answered(self.client()?.batch_execute(sql)).await;
+        done.map_err(|failure| self.failed(failure))?;
         self.is_aborted = false;
         Ok(())
+    }
+
+    /// As [`Postgres::control`], for what may take long.
+    pub async fn control_slowly(&mut self, sql: &'static str) -> Result<()> {
+        self.settle().await?;
+        let done = self.client()?.batch_execute(sql).await;
+        done.map_err(|error| self.failed(Failure::Told(error)))
     }
 
     /// Sends statements about the transaction without waiting for them.
     pub fn send_control(&mut self, sql: &'static str) -> Result<()> {
         let client = self.client()?;
-        self.send(async move { client.batch_execute(sql).await.map(|()| None) })
+        self.send(async move { client.batch_execute(sql).await.map(Ok) })
     }
 
     /// Runs a change; how many rows it has changed.
@@ -183,8 +133,13 @@ impl Postgres {
         self.behind_the_others(client.query(&statement, &values)).await
     }
 
-    /// Sends a change that must touch one row. [`Postgres::settle`] tells when it has not.
-    pub async fn change_one(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+    /// Sends a change that must touch so many rows. [`Postgres::settle`] tells when it has not.
+    pub async fn change(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        rows: Option<usize>,
+    ) -> Result<()> {
         let (statement, client) =
             (self.prepare(sql, values.iter().map(type_of)).await?, self.client()?);
         bound(&statement, values)?;
@@ -192,34 +147,55 @@ impl Postgres {
         self.send(async move {
             let values: Vec<_> = values.iter().map(Owned::value).collect();
             let values: Vec<_> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-            client.execute(&statement, &values).await.map(Some)
+            let count = client.execute(&statement, &values).await?;
+            Ok(check_count(usize::try_from(count).unwrap_or(usize::MAX), rows))
         })
     }
 
     /// Waits for all that was sent, in its order; the first failure is the one that is told.
     pub async fn settle(&mut self) -> Result<()> {
         while let Some(sent) = self.sent.pop_front() {
-            let done = sent.await.map_err(|error| {
+            let done = answered(sent).await.map_err(|failure| {
                 self.sent.clear();
-                self.failed(&error)
+                self.failed(failure)
             });
-            if let Some(count) = done? {
-                let changed = changed_one(usize::try_from(count).unwrap_or(usize::MAX));
-                self.is_aborted |= changed.is_err();
-                changed?;
-            }
+            let checked = done?;
+            self.is_aborted |= checked.is_err();
+            checked?;
         }
         Ok(())
     }
 
-    /// Inserts many rows that come column by column.
+    /// Inserts many rows that come column by column, in a transaction of their own.
     pub async fn insert(&mut self, sql: &'static str, columns: &[Column<'_>]) -> Result<()> {
         let statement = self.prepare(sql, columns.iter().map(Column::array)).await?;
         let (client, values) = (self.client()?, Column::values(columns));
-        self.behind_the_others(client.execute(&statement, &values)).await.map(|_| ())
+        self.listen_for_warnings();
+        self.behind_the_others(client.execute(&statement, &values)).await?;
+        self.check_warnings()
     }
 
-    /// As [`Postgres::insert`], and commits in the same go. A commit behind a change that failed undoes all.
+    pub async fn commit(&mut self) -> Result<()> {
+        self.settle().await?;
+        self.listen_for_warnings();
+        self.control("COMMIT").await?;
+        self.check_warnings()
+    }
+
+    fn listen_for_warnings(&self) {
+        self.warned.store(false, Ordering::SeqCst);
+    }
+
+    /// What a server warns of at a commit is that the change stands on it alone, and not where it has to be, too:
+    /// somebody has ended its wait for that.
+    fn check_warnings(&self) -> Result<()> {
+        match self.warned.load(Ordering::SeqCst) {
+            true => Err(Error::unavailable("postgres: committed with a warning")),
+            false => Ok(()),
+        }
+    }
+
+    /// As the last change of a transaction, and commits in the same go. A commit behind a change that failed undoes all.
     pub async fn insert_and_commit(
         &mut self,
         sql: &'static str,
@@ -230,37 +206,41 @@ impl Postgres {
         let (client, values) = (self.client()?, Column::values(columns));
         // Polled in this order, so sent in this order.
         let last = client.execute(&statement, &values);
-        let (changed, committed) = join(last, client.batch_execute("COMMIT")).await;
-        changed.and(committed).map_err(|error| self.failed(&error))
+        let both = join(last, client.batch_execute("COMMIT"));
+        self.listen_for_warnings();
+        let ended = answered(async {
+            let (changed, committed) = both.await;
+            changed.and(committed)
+        });
+        ended.await.map_err(|failure| self.failed(failure))?;
+        self.check_warnings()
     }
 
     /// Sends something, and waits for it behind what was sent before.
     async fn behind_the_others<T>(
         &mut self,
-        statement: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+        statement: impl Future<Output = Told<T>>,
     ) -> Result<T> {
         let mut statement = pin!(statement);
         match begin(statement.as_mut()) {
             Poll::Ready(done) => {
                 self.settle().await?;
-                done.map_err(|error| self.failed(&error))
+                done.map_err(|error| self.failed(Failure::Told(error)))
             }
             Poll::Pending => {
                 self.settle().await?;
-                statement.await.map_err(|error| self.failed(&error))
+                answered(statement).await.map_err(|failure| self.failed(failure))
             }
         }
     }
 
     fn send(
         &mut self,
-        statement: impl Future<Output = std::result::Result<Option<u64>, tokio_postgres::Error>>
-        + Send
-        + 'static,
+        statement: impl Future<Output = Told<Result<()>>> + Send + 'static,
     ) -> Result<()> {
         let mut statement: Sent = Box::pin(statement);
         match begin(statement.as_mut()) {
-            Poll::Ready(Err(error)) => Err(self.failed(&error)),
+            Poll::Ready(Err(error)) => Err(self.failed(Failure::Told(error))),
             Poll::Ready(Ok(_)) => Err(Error::bug("a statement was answered before it was sent")),
             Poll::Pending => {
                 self.sent.push_back(statement);
@@ -287,9 +267,16 @@ impl Postgres {
     }
 
     /// What a failure means to a caller. SQL text and values stay out of it.
-    fn failed(&mut self, error: &tokio_postgres::Error) -> Error {
+    fn failed(&mut self, failure: Failure) -> Error {
         self.is_aborted = true;
-        let Some(code) = error.code() else { return unavailable(error) };
+        let error = match failure {
+            Failure::Told(error) => error,
+            Failure::Silent => {
+                self.disconnect();
+                return Error::unavailable("postgres: no answer");
+            }
+        };
+        let Some(code) = error.code() else { return unavailable(&error) };
         let cause = format!("postgres: {}", code.code());
         // Two that insert the same at once: whoever runs again sees the other's row.
         let conflicts = [
@@ -309,9 +296,8 @@ impl Postgres {
     }
 }
 
-/// What was sent; it ends with how many rows that has changed, where that must be one.
-type Sent =
-    Pin<Box<dyn Future<Output = std::result::Result<Option<u64>, tokio_postgres::Error>> + Send>>;
+/// What was sent; it ends with whether it has changed as many rows as it must.
+type Sent = Pin<Box<dyn Future<Output = Told<Result<()>>> + Send>>;
 
 /// Has a statement sent, which happens when its future is first polled; it is waited for later.
 fn begin<F: Future + ?Sized>(statement: Pin<&mut F>) -> Poll<F::Output> {
@@ -352,7 +338,7 @@ pub(super) fn not_connected() -> Error {
     Error::unavailable("not connected to the database")
 }
 
-fn unavailable(error: &tokio_postgres::Error) -> Error {
+pub(super) fn unavailable(error: &tokio_postgres::Error) -> Error {
     Error::unavailable(format!("postgres: {error}"))
 }
 
@@ -468,36 +454,4 @@ pub(super) fn is_null(row: &Row, at: usize) -> Result<bool> {
     let there: Option<IsThere> =
         row.try_get(at).map_err(|error| Error::corrupt(format!("column {at}: {error}")))?;
     Ok(there.is_none())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server(url: &str) -> anyhow::Result<Server> {
-        let settings = StoreConfig { url: Some(url.to_owned()), ..StoreConfig::default() };
-        Server::new(&settings, Path::new("/nowhere"))
-    }
-
-    #[test]
-    fn nothing_crosses_a_network_in_clear_text() {
-        for (url, mode) in [
-            ("postgres://c@db.example.com/coffer", Some(SslMode::Require)),
-            ("postgres://c@db.example.com/coffer?sslmode=prefer", Some(SslMode::Require)),
-            ("postgres://c@db.example.com/coffer?sslmode=disable", None),
-            ("postgres://c@127.0.0.1,10.0.0.1/coffer?sslmode=disable", None),
-            ("postgres://c@127.0.0.1/coffer?sslmode=disable", Some(SslMode::Disable)),
-            ("postgres://c@localhost/coffer", Some(SslMode::Prefer)),
-            ("postgres:///coffer?host=/run/postgresql&user=c", Some(SslMode::Prefer)),
-        ] {
-            let made = server(url).ok().map(|server| server.config.get_ssl_mode());
-            assert_eq!(made, mode, "{url}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_url_is_told_without_its_password() {
-        let told = server("postgres://c:hunter2@[/coffer").err().map(|error| format!("{error:#}"));
-        assert!(told.is_some_and(|told| told.contains("store.url") && !told.contains("hunter2")));
-    }
 }

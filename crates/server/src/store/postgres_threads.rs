@@ -14,7 +14,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use super::postgres::{Postgres, Server, not_connected};
+use super::postgres::{Postgres, not_connected};
+use super::postgres_server::Server;
 use super::session::{Session, Value};
 use super::{BATCH_MAX, Epochs, Job, Keep, Lanes, MIGRATIONS, Run, Tx, sql, start};
 use crate::error::{Error, Result};
@@ -355,14 +356,14 @@ async fn migrate(session: &mut Postgres) -> anyhow::Result<()> {
     );
     for (version, migration) in (1_i64..).zip(MIGRATIONS) {
         if version > have {
-            session.control("BEGIN").await.map_err(told)?;
+            session.control("BEGIN; SET LOCAL statement_timeout = 0").await.map_err(told)?;
             let number = [Value::Int(version)];
             let claim = session.execute(sql::CLAIM_SCHEMA_VERSION, &number);
             let first = claim.await.map_err(told)?;
             if first == 1 {
-                session.control(migration).await.map_err(told)?;
+                session.control_slowly(migration).await.map_err(told)?;
             }
-            session.control("COMMIT").await.map_err(told)?;
+            session.commit().await.map_err(told)?;
         }
     }
     Ok(())

@@ -255,10 +255,10 @@ impl Tx {
         version: i64,
         at: i64,
     ) -> Result<()> {
-        let values = [Text(organisation), Text(secret), Int(at)];
-        self.execute(sql::TOUCH_SECRET, &values).await?;
-        let values = [Text(organisation), Text(secret), Int(version), Int(at)];
-        self.execute(sql::TOUCH_VERSION, &values).await.map(|_| ())
+        // The version before the secret, as whoever destroys or deletes: so no two wait for each other.
+        let version = [Text(organisation), Text(secret), Int(version), Int(at)];
+        self.change_any(sql::TOUCH_VERSION, &version).await?;
+        self.change_any(sql::TOUCH_SECRET, &[Text(organisation), Text(secret), Int(at)]).await
     }
 }
 

@@ -56,11 +56,16 @@ impl Session {
         }
     }
 
-    /// Runs a change that must touch exactly one row.
-    pub async fn change_one(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+    /// Runs a change that must touch so many rows, if it is said how many.
+    pub async fn change(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        rows: Option<usize>,
+    ) -> Result<()> {
         match self {
-            Self::Sqlite(session) => changed_one(session.execute(sql, values)?),
-            Self::Postgres(session) => session.change_one(sql, values).await,
+            Self::Sqlite(session) => check_count(session.execute(sql, values)?, rows),
+            Self::Postgres(session) => session.change(sql, values, rows).await,
         }
     }
 
@@ -86,11 +91,11 @@ impl Session {
     }
 }
 
-/// How many rows a statement has changed must be one.
-pub(super) fn changed_one(count: usize) -> Result<()> {
-    match count {
-        1 => Ok(()),
-        count => Err(Error::bug(format!("a statement changed {count} rows instead of one"))),
+/// Compares how many rows a statement has changed with how many it must.
+pub(super) fn check_count(changed: usize, wanted: Option<usize>) -> Result<()> {
+    match wanted.is_none_or(|wanted| wanted == changed) {
+        true => Ok(()),
+        false => Err(Error::bug(format!("a statement changed {changed} rows instead of one"))),
     }
 }
 

@@ -763,6 +763,10 @@ statements! {
         audit_filter!(), " ORDER BY e.at DESC, e.event_id DESC LIMIT $11 OFFSET $12");
 }
 
+/// The name of the log that a PostgreSQL server writes to, which begins with the number of its timeline: that grows
+/// whenever a server becomes the primary.
+pub const FIND_TIMELINE: &str = "SELECT pg_walfile_name(pg_current_wal_lsn())";
+
 /// As `INSERT_EVENT`, each parameter an array with a value for each record, which PostgreSQL alone has. What is there
 /// already stays.
 pub const INSERT_EVENTS: &str = concat!(

@@ -272,6 +272,15 @@ impl Tx {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<()> {
-        self.session.change_one(sql, values).await
+        self.session.change(sql, values, Some(1)).await
+    }
+
+    /// As [`Tx::change_one`], where there may be no such row.
+    pub(super) async fn change_any(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<()> {
+        self.session.change(sql, values, None).await
     }
 }
