@@ -39,16 +39,13 @@ def a_free_port():
         return listener.getsockname()[1]
 
 
-def until(what, check, seconds=PATIENCE):
-    """Asks again and again until it is so: what `check` answered."""
-    end = time.monotonic() + seconds
-    while True:
-        found = check()
-        if found:
-            return found
+def until(what, is_so, pause=0.01):
+    """Waits, asking again and again."""
+    end = time.monotonic() + PATIENCE
+    while not is_so():
         if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.01)
+            raise TimeoutError(f"{what}: not within {PATIENCE} s")
+        time.sleep(pause)
 
 
 class Postgres:
@@ -67,7 +64,7 @@ class Postgres:
         self.port = a_free_port()
         self.url = f"postgres://coffer@127.0.0.1:{self.port}/postgres?sslmode=disable"
         initdb = [self.program("initdb"), "-D", f"{folder}/data", "-U", "coffer", "-A", "trust", "-E", "UTF8",
-                  "--locale=C"]
+                  "--locale=C", "--no-sync", "--wal-segsize=1"]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=folder, **self.user)
         self.settings = [f"port={self.port}", f"unix_socket_directories={folder}", "listen_addresses=127.0.0.1",
                          "max_connections=300", *settings]
@@ -85,7 +82,7 @@ class Postgres:
         command = [self.program("postgres"), "-D", f"{self.folder}/data"]
         for setting in self.settings:
             command += ["-c", setting]
-        ready = [self.program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ready = [self.program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "coffer"]
 
         def is_ready():
             if self.child.poll() is not None:
@@ -93,7 +90,7 @@ class Postgres:
             return subprocess.run(ready).returncode == 0
 
         self.child = self.spawn(command)
-        until("PostgreSQL's start", is_ready)
+        until("PostgreSQL's start", is_ready, 0.05)
 
     def spawn(self, command):
         with open(f"{self.folder}/log", "ab") as log:
@@ -211,7 +208,8 @@ class Client:
             if body is not None:
                 headers["Content-Type"], body = "application/json", json.dumps(body)
         try:
-            if self.connection is None:
+            if self.connection is None or self.connection.port != self.server.port:
+                self.close()
                 self.connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=self.patience)
             self.connection.request(method, url, None if body is None else body.encode(), headers)
             answer = Answer(self.connection.getresponse())

@@ -8,6 +8,7 @@ server had answered to such a read by then. Nothing comes after what was sent wh
 
 import itertools
 import math
+import random
 from bisect import bisect_left
 from collections import namedtuple
 
@@ -170,6 +171,49 @@ class Search:
 def refutation(model, state, history, bound=BOUND):
     """`None` for a history that can be, else why it cannot."""
     return Search(model, state, history, bound).run()
+
+
+def puts_that_stay(history):
+    """The acknowledged puts of a secret by version, without what may be gone before the end."""
+    if any(op.name == "delete" for op in history):
+        return {}
+    destroyed = {op.argument for op in history if op.name == "destroy"}
+    puts = {op.answer[1]: op for op in history if op.name == "put" and op.answer and op.answer[0] == 200}
+    return {version: op for version, op in puts.items() if version not in destroyed}
+
+
+def falsified(kind, history):
+    """The history with one answer changed so that it can no longer be, or `None`."""
+    changed = []
+    if kind == "secret":
+        puts = puts_that_stay(history)
+        for op in history:
+            put = puts.get(op.answer[1]) if op.reads_current and op.answer and op.answer[0] == 200 else None
+            if put and put.ended + BOUND < op.begun and put.answer[1] - 1 in puts:
+                before = puts[put.answer[1] - 1]
+                changed.append((op, (200, before.answer[1], before.argument)))
+    elif kind == "token":
+        revoked = min((op.ended for op in history if op.name == "off"), default=math.inf)
+        changed = [(op, (True,)) for op in history if op.name == "use" and op.begun > revoked + BOUND and op.answer]
+    if not changed:
+        return None
+    false, answer = random.choice(changed)
+    return [op._replace(answer=answer) if op is false else op for op in history]
+
+
+def behind(kind, history):
+    """How long after a write was acknowledged a server was asked and answered as if it had not been, at most."""
+    known = [op for op in history if op.answer is not None]
+    if kind == "secret":
+        reads = [op for op in known if op.reads_current and op.answer[0] == 200]
+        return max((op.begun - put.ended for version, put in puts_that_stay(history).items() for op in reads
+                    if op.begun > put.ended and op.answer[1] < version), default=0)
+    found = [0]
+    for write in (op for op in known if op.writes):
+        until = min((op.begun for op in history if op.writes and op.begun > write.begun), default=math.inf)
+        found += [op.begun - write.ended for op in known if op.name == "use" and write.ended < op.begun
+                  and op.ended < until and op.answer[0] != (write.name == "on")]
+    return max(found)
 
 
 def self_test():
