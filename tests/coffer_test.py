@@ -154,7 +154,7 @@ class Server:
     def start(self):
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen([self.cofferd, "serve", "--config", self.config], stdout=subprocess.PIPE,
-                                          stderr=log, env={**os.environ, "RUST_LOG": "warn"})
+                                          stderr=log)
         line = self.child.stdout.readline().decode()
         assert line, f"{self.name} does not start: {self.said()}"
         self.port = int(re.search(r":(\d+)\s*$", line)[1])
@@ -198,7 +198,7 @@ class Client:
         self.server, self.patience, self.connection = server, patience, None
 
     def call(self, method, url, body=None, token=None, **headers):
-        """Answers what came; lost is what did not come, and 503. A body that is text is a form and has its credentials in it."""
+        """Answers what came; lost is what did not come, and 503. A body that is text is a form with its credentials."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if isinstance(body, str):
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -211,7 +211,7 @@ class Client:
             if self.connection is None or self.connection.port != self.server.port:
                 self.close()
                 self.connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=self.patience)
-            self.connection.request(method, url, None if body is None else body.encode(), headers)
+            self.connection.request(method, url, body, headers)
             answer = Answer(self.connection.getresponse())
         except (OSError, http.client.HTTPException) as error:
             self.close()

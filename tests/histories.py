@@ -29,6 +29,10 @@ STATUSES = {"create": (201, 409), "put": (200, 400, 404), "destroy": (204, 404),
             "reveal": (200, 400, 401, 404)}
 
 
+def fresh_name():
+    return f"{random.getrandbits(64):x}"
+
+
 class Token:
     def __init__(self, name, text, url):
         self.name, self.text, self.url, self.revoked_at = name, text, url, None
@@ -95,9 +99,8 @@ class Run:
         client = Client(self.servers[0])
         for name in [self.key, *self.keyed.values()]:
             client.done("POST", KEYS, {"name": name})
-        worker = Worker(self)
         for path in [*self.steady, *self.keyed]:
-            worker.create(0, path)
+            Worker(self).create(0, path)
         workers = [threading.Thread(target=self.work) for _ in range(WORKERS)]
         for thread in workers:
             thread.start()
@@ -130,7 +133,7 @@ class Worker:
     """Does one thing after another, with a connection to each server, and writes down what it is answered."""
 
     def __init__(self, run):
-        self.run, self.clients, self.made = run, [Client(server) for server in run.servers], 0
+        self.run, self.clients = run, [Client(server) for server in run.servers]
 
     def do(self, node, name, path, argument, method, url, body=None, token=None):
         """Asks, and writes it down for the secret, its key and the token that was shown: the status and what came."""
@@ -149,11 +152,10 @@ class Worker:
         status = answer.status if answer else None
         if answer and (status not in STATUSES[name] or status == 401 and not token):
             raise AssertionError(f"{name} of {path} on server {node}: {answer}")
-        is_good = answer and (status < 300,)
         if token:
             self.note("token", token.name, Op(node, "use", None, begun, ended, answer and (status != 401,)))
         if path in run.keyed:
-            self.note("key", run.keyed[path], Op(node, "use", None, begun, ended, is_good))
+            self.note("key", run.keyed[path], Op(node, "use", None, begun, ended, answer and (status < 300,)))
         refused = status == 401 or path in run.keyed and status == 400
         if not refused:
             # What is compared with the model's answer.
@@ -171,18 +173,14 @@ class Worker:
         with self.run.lock:
             self.run.histories[kind, name].append(op)
 
-    def value(self):
-        self.made += 1
-        return f"{id(self):x}.{self.made}"
-
     def create(self, node, path):
-        value = self.value()
+        value = fresh_name()
         key = self.run.keyed.get(path, self.run.key)
         body = {"path": path, "kmsKeyIdentity": key, "secretString": encoded(value)}
         return self.do(node, "create", path, value, "POST", SECRETS, body)
 
     def put(self, node, path):
-        value = self.value()
+        value = fresh_name()
         return self.do(node, "put", path, value, "POST", secret(path, "/versions"), {"secretString": encoded(value)})
 
     def reveal(self, node, path, version=None, token=None):
@@ -219,7 +217,7 @@ class Worker:
             self.see(node, lambda other: self.reveal(other, path)[0] == wanted)
 
     def make_token(self, node):
-        client, name = self.clients[node], f"{id(self):x}.{time.monotonic_ns()}"
+        client, name = self.clients[node], fresh_name()
         token = Token(name, None, None)
 
         def personal():

@@ -98,8 +98,7 @@ class Round:
 
     def put(self, client, path):
         value = self.fresh_value()
-        wish = self.wish(PUT, path, "POST", secret(path, "/versions"),
-                         {"secretString": encoded(value)})
+        wish = self.wish(PUT, path, "POST", secret(path, "/versions"), {"secretString": encoded(value)})
         version = wish.ask(client, 200).body["version"]
         with self.lock:
             promise(version not in self.expected[path], f"{wish}: version {version} was somebody else's")
