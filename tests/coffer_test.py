@@ -195,7 +195,7 @@ class Client:
     """Calls over one connection to a server, which is kept open as long as that can be."""
 
     def __init__(self, server, patience=30):
-        self.server, self.patience, self.connection = server, patience, None
+        self.server, self.patience, self.connection, self.used = server, patience, None, 0
 
     def call(self, method, url, body=None, token=None, **headers):
         """Answers what came; lost is what did not come, and 503. A body that is text is a form with its credentials."""
@@ -208,11 +208,13 @@ class Client:
             if body is not None:
                 headers["Content-Type"], body = "application/json", json.dumps(body)
         try:
-            if self.connection is None or self.connection.port != self.server.port:
+            # The server closes what has been idle for ten seconds.
+            is_old = self.used + 5 < time.monotonic()
+            if is_old or self.connection is None or self.connection.port != self.server.port:
                 self.close()
                 self.connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=self.patience)
             self.connection.request(method, url, body, headers)
-            answer = Answer(self.connection.getresponse())
+            answer, self.used = Answer(self.connection.getresponse()), time.monotonic()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Lost(repr(error)) from None
