@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 REGION = "nl-01"
@@ -18,6 +19,8 @@ SECRETS = f"/v1/secrets/{REGION}/secrets"
 KEYS = f"/v1/kms/{REGION}/keys"
 # How long an answer, a start or a recovery may take before something is wrong.
 PATIENCE = 60
+# Told to end, a script ends what it has started.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def secret(path, operation=""):

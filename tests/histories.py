@@ -101,7 +101,7 @@ class Run:
             client.done("POST", KEYS, {"name": name})
         for path in [*self.steady, *self.keyed]:
             Worker(self).create(0, path)
-        workers = [threading.Thread(target=self.work) for _ in range(WORKERS)]
+        workers = [threading.Thread(target=self.work, daemon=True) for _ in range(WORKERS)]
         for thread in workers:
             thread.start()
         end = time.monotonic() + seconds

@@ -143,8 +143,8 @@ class Round:
     def run(self, pool, kill):
         list(pool.map(lambda path: self.create(self.case.client(), path), self.shared))
         workers = [pool.submit(self.work, Client(self.case.server), number) for number in range(THREADS)]
-        time.sleep(random.uniform(0.05, 0.4))
         try:
+            time.sleep(random.uniform(0.05, 0.4))
             kill()
         finally:
             self.over.set()
