@@ -34,8 +34,8 @@ def fresh_name():
 
 
 class Token:
-    def __init__(self, name, text, url):
-        self.name, self.text, self.url, self.revoked_at = name, text, url, None
+    def __init__(self, name):
+        self.name, self.text, self.url, self.revoked_at = name, None, None, None
 
 
 class Run:
@@ -53,14 +53,15 @@ class Run:
         # By kind and name.
         self.histories = collections.defaultdict(list)
         self.stopped, self.favourite, self.in_flight = set(), None, collections.Counter()
-        self.lock, self.meanwhile, self.stops, self.wrong = threading.Lock(), 0, 0, []
+        self.lock, self.written, self.meanwhile, self.stops, self.wrong = threading.Lock(), 0, 0, 0, []
 
     def now(self):
         return time.monotonic() - self.started
 
     def some_server(self):
-        if self.favourite is not None and random.random() < 0.7:
-            return self.favourite
+        favourite = self.favourite
+        if favourite is not None and random.random() < 0.7:
+            return favourite
         return random.choice([node for node in range(len(self.servers)) if node not in self.stopped])
 
     def others(self, node):
@@ -78,18 +79,17 @@ class Run:
     def stop_one(self):
         """Stops a server for a while, most times with nothing under way, so that it holds no lock of the database."""
         node = random.randrange(len(self.servers))
-        self.stopped.add(node)
+        self.stopped = {node}
         end = time.monotonic() + (0 if random.random() < 0.3 else 3)
         while self.in_flight[node] and time.monotonic() < end:
             time.sleep(0.005)
-        before = sum(map(len, self.histories.values()))
+        before = self.written
         self.servers[node].signal(signal.SIGSTOP)
         time.sleep(random.uniform(2, 3))
-        self.meanwhile += sum(map(len, self.histories.values())) - before
+        self.meanwhile += self.written - before
         self.stops += 1
         # What is sent now waits for it.
-        self.stopped.discard(node)
-        self.favourite = node
+        self.stopped, self.favourite = set(), node
         time.sleep(0.1)
         self.servers[node].signal(signal.SIGCONT)
         time.sleep(0.5)
@@ -172,6 +172,7 @@ class Worker:
     def note(self, kind, name, op):
         with self.run.lock:
             self.run.histories[kind, name].append(op)
+            self.run.written += 1
 
     def create(self, node, path):
         value = fresh_name()
@@ -218,7 +219,7 @@ class Worker:
 
     def make_token(self, node):
         client, name = self.clients[node], fresh_name()
-        token = Token(name, None, None)
+        token = Token(name)
 
         def personal():
             made = client.done("POST", TOKENS, {"name": name})
@@ -238,11 +239,12 @@ class Worker:
         return self.reveal(node, random.choice(self.run.steady), token=token)[0]
 
     def revoke(self, node, token):
-        if token.revoked_at is None:
-            token.revoked_at = time.monotonic()
-            if self.flag(node, "token", token.name, "off", lambda: self.clients[node].done("DELETE", token.url)):
-                self.use(node, token)
-                self.see(node, lambda other: self.use(other, token) == 401)
+        with self.run.lock:
+            is_first, token.revoked_at = token.revoked_at is None, token.revoked_at or time.monotonic()
+        if is_first and self.flag(node, "token", token.name, "off",
+                                  lambda: self.clients[node].done("DELETE", token.url)):
+            self.use(node, token)
+            self.see(node, lambda other: self.use(other, token) == 401)
 
     def see(self, node, is_seen):
         """Asks another server again and again until it answers as things are now."""
@@ -255,8 +257,9 @@ class Worker:
     def step(self):
         run, node, chance = self.run, self.run.some_server(), random.random()
         values = [*run.steady, *run.fleeting]
-        now = time.monotonic()
-        run.tokens[:] = [token for token in run.tokens if token.revoked_at is None or now < token.revoked_at + 3]
+        # A revoked one is tried for three seconds more.
+        late = time.monotonic() - 3
+        tokens = [token for token in run.tokens if token.revoked_at is None or token.revoked_at > late]
         if chance < 0.35:
             path = random.choice(values)
             self.reveal(node, path, random.choice([None, None, None, self.recent(path)]))
@@ -279,12 +282,12 @@ class Worker:
             random.choice([self.put, self.reveal, self.reveal])(node, random.choice(list(run.keyed)))
         elif chance < 0.84:
             self.toggle(node, random.choice(list(run.keyed)))
-        elif not run.tokens or chance < 0.86 and len(run.tokens) < 20:
+        elif not tokens or chance < 0.86 and len(tokens) < 20:
             self.make_token(node)
         elif chance < 0.98:
-            self.use(node, random.choice(run.tokens))
+            self.use(node, random.choice(tokens))
         else:
-            self.revoke(node, random.choice(run.tokens))
+            self.revoke(node, random.choice(tokens))
 
     def reaches(self, node, path, version):
         status, answer = self.reveal(node, path)
@@ -300,15 +303,12 @@ def main():
     os.chmod(folder, 0o711)
     try:
         database = Postgres(f"{folder}/db", "fsync=off")
-        for number in range(3):
-            server = Server(sys.argv[1], folder, f"server-{number}", database.url)
-            if servers:
-                server.join(servers[0])
-            else:
-                server.bootstrap()
-            servers.append(server)
-        for server in servers[:2]:
-            server.start()
+        servers += [Server(sys.argv[1], folder, f"server-{number}", database.url) for number in range(3)]
+        servers[0].bootstrap()
+        servers[0].start()
+        for server in servers[1:]:
+            server.join(servers[0])
+        servers[1].start()
         account = Client(servers[0]).done("POST", "/v1/service-accounts", {"name": "machine"})["identity"]
         Client(servers[0]).done("POST", "/v1/iam/roles/secrets-full-access/bindings",
                                 {"name": "machine", "serviceAccountIdentity": account})
