@@ -11,7 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("dev", &["platform", "kms", "gate", "app", "custody"]),
     ("backup", &["platform", "app", "custody", "keyring", "store"]),
     ("auth", &["gate", "app", "keyring"]),
-    ("secrets", &["budget", "gate", "app", "store"]),
+    ("secrets", &["budget", "gate", "app", "store", "values"]),
     ("kms", &["budget", "gate", "app", "keyring", "lane", "store"]),
     ("iam", &["gate", "app", "store"]),
     ("platform", &["gate", "app", "store"]),
