@@ -157,11 +157,11 @@ pub struct Chance(u64);
 impl Chance {
     pub fn new(seed: u64) -> Self {
         let mut chance = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        chance.next();
+        chance.draw();
         chance
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -169,12 +169,12 @@ impl Chance {
     }
 
     pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() >> 16).unwrap_or_default() % bound.max(1)
+        usize::try_from(self.draw() >> 16).unwrap_or_default() % bound.max(1)
     }
 
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for eight in bytes.chunks_mut(8) {
-            eight.copy_from_slice(self.next().to_le_bytes().get(..eight.len()).unwrap_or_default());
+            eight.copy_from_slice(self.draw().to_le_bytes().get(..eight.len()).unwrap_or_default());
         }
     }
 
@@ -183,7 +183,7 @@ impl Chance {
         const DIGITS: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         for _ in 0..VALUE_CHARS / 8 {
-            let bits = self.next();
+            let bits = self.draw();
             let digit = |at: u64| DIGITS.get((bits >> (6 * at) & 63) as usize).unwrap_or(&b'A');
             out.extend((0..8).map(digit));
         }

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::asks::{Chance, path};
 use crate::figures::{Line, Taken};
-use crate::options::{Floor, Options};
+use crate::options::Options;
 use crate::process::{Process, Usage};
 
 /// What is the same in every put.
@@ -51,7 +51,7 @@ impl<'s> Puts<'s> {
         Self { scope, secrets, among, rest, made: 0, chance }
     }
 
-    pub fn next(&mut self) -> Put<'s> {
+    pub fn draw(&mut self) -> Put<'s> {
         let owned = (self.secrets / self.among).max(1);
         let number = self.chance.below(owned) * self.among + self.rest;
         let mut sealed = self.scope.lengths.map(|length| vec![0; length]);
@@ -214,7 +214,7 @@ pub fn own_cpu() -> Result<Duration> {
 }
 
 /// Ends this process when whoever started it has gone.
-pub fn end_with_parent(scope: &'_ std::thread::Scope<'_, '_>) {
+pub fn end_with_parent<'scope>(scope: &'scope std::thread::Scope<'scope, '_>) {
     scope.spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0)

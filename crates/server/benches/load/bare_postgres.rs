@@ -40,12 +40,10 @@ async fn serve(options: &Options) -> Result<()> {
             let mut puts = Puts::new(&scope, secrets, (number, CONNECTIONS));
             let (mut micros, mut chance) = (Vec::new(), Chance::new(number as u64 + 7));
             while !times.is_over() {
-                let (put, began) = (puts.next(), Instant::now());
+                let (put, began) = (puts.draw(), Instant::now());
                 let mut tries = 0;
                 while let Err(error) = statements.put(&client, &put, floor).await {
-                    let conflict =
-                        error.downcast_ref::<tokio_postgres::Error>().and_then(|e| e.code());
-                    ensure!(conflict.is_some_and(|code| code.code().starts_with("40")), error);
+                    ensure!(is_conflict(&error), error);
                     client.batch_execute("ROLLBACK").await?;
                     tries += 1;
                     let wait = chance.below(tries.min(25) * STEP) as u64;
@@ -69,6 +67,12 @@ async fn serve(options: &Options) -> Result<()> {
     }
     tell(micros, options, own_cpu()?.saturating_sub(before), retries.load(Ordering::Relaxed));
     Ok(())
+}
+
+/// Another transaction got in the way of a statement, or of one that was sent before it.
+fn is_conflict(error: &anyhow::Error) -> bool {
+    let code = error.downcast_ref::<tokio_postgres::Error>().and_then(|error| error.code());
+    code.is_some_and(|code| code.code().starts_with("40") || code.code() == "25P02")
 }
 
 async fn connect(url: &str, tasks: &mut JoinSet<()>) -> Result<Client> {

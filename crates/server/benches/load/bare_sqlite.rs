@@ -13,11 +13,12 @@ use crate::options::{Floor, Options};
 pub fn run(options: &Options) -> Result<()> {
     let connection = connect(&options.database)?;
     let found = connection.query_row(Scope::FIND, [], |row| {
+        let length = |at| row.get::<_, u32>(at).map(|length| length as usize);
         Ok(Scope {
             organisation: row.get(0)?,
             region: row.get(1)?,
             key: row.get(2)?,
-            lengths: [row.get(3)?, row.get(4)?],
+            lengths: [length(3)?, length(4)?],
             latest: 0,
         })
     })?;
@@ -36,11 +37,11 @@ pub fn run(options: &Options) -> Result<()> {
         let began = Instant::now();
         statements.begin.raw_execute()?;
         match together {
-            None => statements.put(&puts.next())?,
+            None => statements.put(&puts.draw())?,
             Some(batch) => {
                 for _ in 0..batch {
                     statements.savepoint.raw_execute()?;
-                    statements.put(&puts.next())?;
+                    statements.put(&puts.draw())?;
                     statements.release.raw_execute()?;
                 }
             }

@@ -66,7 +66,7 @@ impl Load {
                 })
                 .collect();
             let is_busy = || !threads.iter().all(std::thread::ScopedJoinHandle::is_finished);
-            let mut wait = |time: Option<Duration>| -> Result<()> {
+            let wait = |time: Option<Duration>| -> Result<()> {
                 let since = Instant::now();
                 while is_busy() && time.is_none_or(|time| since.elapsed() < time) {
                     interrupt::check()?;

@@ -112,7 +112,7 @@ fn programs() -> Result<PathBuf> {
 fn user_of(name: &str) -> Result<[u32; 2]> {
     let users = std::fs::read_to_string("/etc/passwd")?;
     let line = users.lines().find(|line| line.split(':').next() == Some(name));
-    let numbers = line.context("no such user")?.split(':').skip(2).map(str::parse);
+    let numbers = line.context("no such user")?.split(':').skip(2).map(str::parse::<u32>);
     let numbers: Vec<u32> = numbers.take(2).collect::<Result<_, _>>()?;
     numbers.try_into().map_err(|_| anyhow::anyhow!("a user without a group"))
 }

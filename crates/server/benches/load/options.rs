@@ -27,7 +27,7 @@ pub struct Options {
     #[arg(long, default_value_t = 64)]
     pub connections: usize,
     /// Threads of the load generator.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 2)]
     pub threads: usize,
     /// Puts in one commit of the bare loop on SQLite.
     #[arg(long, default_value_t = 64)]

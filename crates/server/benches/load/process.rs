@@ -104,7 +104,7 @@ impl Server {
     /// The real server.
     pub fn cofferd(config: &Path) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cofferd"));
-        command.arg("serve").arg("--config").arg(config).env("RUST_LOG", "warn");
+        command.arg("serve").arg("--config").arg(config).stderr(Stdio::null());
         let began = Instant::now();
         let mut server = Self::listening(&mut command)?;
         while !is_ready(server.address)? {

@@ -21,13 +21,14 @@ use crate::{report, setup};
 pub const FIXED: &str = "fixed body (floor)";
 pub const BARE: &str = "bare loop (floor of put)";
 pub const SINGLE: &str = "bare loop, one transaction each";
+pub const UNCOUNTED: &str = "bare loop without the quota's counter";
 
 /// Each floor of a put: its line and its hidden name.
 const BARE_SQLITE: [(&str, &str); 2] = [(BARE, "sqlite"), (SINGLE, "sqlite-single")];
 const BARE_POSTGRES: [(&str, &str); 3] = [
     (BARE, "postgres"),
     ("bare loop, a wait for each statement", "postgres-steps"),
-    ("bare loop without the quota's counter", "postgres-uncounted"),
+    (UNCOUNTED, "postgres-uncounted"),
 ];
 
 pub fn run(options: &Options) -> Result<()> {
