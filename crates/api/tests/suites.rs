@@ -4,8 +4,7 @@
 fn main() {
     if std::env::var_os("COFFER_TEST_SCRIPT").is_none() {
         println!("skipped by plain `cargo test`: tests/getting-started.sh, tests/command-line.sh,");
-        println!("tests/interop.sh, tests/authlib.sh, tests/schemathesis.sh;");
-        println!("`./test` installs what they need and runs everything but tests/postgres.sh,");
-        println!("which needs PostgreSQL's programs and runs the integration tests on it");
+        println!("tests/interop.sh, tests/authlib.sh, tests/schemathesis.sh, tests/postgres.sh,");
+        println!("tests/kill-rounds.py, tests/histories.py; `./test` installs what they need and runs them");
     }
 }

@@ -65,6 +65,7 @@ impl<'s> Puts<'s> {
             sealed,
             now,
             ids: [id("ev"), id("ew"), id("req")],
+            slot: self.rest as i64,
         }
     }
 }
@@ -76,6 +77,8 @@ pub struct Put<'s> {
     sealed: [Vec<u8>; 2],
     now: i64,
     ids: [String; 3],
+    /// Where this loop counts.
+    slot: i64,
 }
 
 impl Put<'_> {
@@ -99,8 +102,8 @@ impl Put<'_> {
     }
 
     /// Of `USE_QUOTA`.
-    pub fn quota(&self) -> [Value<'_>; 3] {
-        [Text(&self.scope.organisation), Text("secrets.versions"), Int(1)]
+    pub fn quota(&self) -> [Value<'_>; 4] {
+        [Text(&self.scope.organisation), Text("secrets.versions"), Int(1), Int(self.slot)]
     }
 
     /// Of `SET_LATEST_VERSION`.
@@ -115,6 +118,7 @@ impl Put<'_> {
             [
                 Text(&self.scope.organisation),
                 Int(self.now),
+                Int(1000),
                 Text(id),
                 Text(""),
                 Text("service_account"),
@@ -131,7 +135,6 @@ impl Put<'_> {
                 Text("POST"),
                 Text(&self.path),
                 Text(request),
-                Int(1000),
             ]
         };
         [

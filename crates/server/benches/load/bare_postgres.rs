@@ -118,7 +118,7 @@ impl Statements {
     async fn put(&self, client: &Client, put: &Put<'_>, floor: Floor) -> Result<()> {
         match floor {
             Floor::PostgresSteps => self.put_in_steps(client, put).await,
-            _ => self.put_pipelined(client, put, floor == Floor::Postgres).await,
+            _ => self.put_pipelined(client, put).await,
         }
     }
 
@@ -139,7 +139,7 @@ impl Statements {
     }
 
     /// Waits twice: for what it reads, and for all that it writes.
-    async fn put_pipelined(&self, client: &Client, put: &Put<'_>, counted: bool) -> Result<()> {
+    async fn put_pipelined(&self, client: &Client, put: &Put<'_>) -> Result<()> {
         let (at, key) = (put.secret(), put.material());
         let (at, key) = (bound(&at), bound(&key));
         let ((), rows, _) = tokio::try_join!(
@@ -154,18 +154,12 @@ impl Statements {
         let [first, second] = put.events();
         let (new, quota, set) = (bound(&new), bound(&quota), bound(&set));
         let (first, second) = (bound(&first), bound(&second));
-        let count = async {
-            match counted {
-                true => client.query(&self.use_quota, &quota).await.map(|_| ()),
-                false => Ok(()),
-            }
-        };
         tokio::try_join!(
             client.execute(&self.insert_version, &new),
             client.execute(&self.set_latest, &set),
             client.execute(&self.insert_event, &first),
             client.execute(&self.insert_event, &second),
-            count,
+            client.query(&self.use_quota, &quota),
             client.batch_execute("COMMIT"),
         )?;
         Ok(())

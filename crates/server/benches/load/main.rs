@@ -41,9 +41,7 @@ fn main() -> Result<()> {
         let done = match floor {
             Floor::Fixed => fixed::run(),
             Floor::Sqlite | Floor::SqliteSingle => bare_sqlite::run(&options),
-            Floor::Postgres | Floor::PostgresSteps | Floor::PostgresUncounted => {
-                bare_postgres::run(&options)
-            }
+            Floor::Postgres | Floor::PostgresSteps => bare_postgres::run(&options),
         };
         // The thread that waits for the end of the input would keep this one.
         let Err(error) = done else { std::process::exit(0) };

@@ -56,7 +56,6 @@ pub enum Floor {
     SqliteSingle,
     Postgres,
     PostgresSteps,
-    PostgresUncounted,
 }
 
 impl Options {

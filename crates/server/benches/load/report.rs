@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::figures::{Line, Measured};
 use crate::options::Options;
-use crate::run::{BARE, FIXED, SINGLE, UNCOUNTED};
+use crate::run::{BARE, FIXED, SINGLE};
 
 /// Of how many secrets the targets of size are.
 const MILLION: usize = 1_000_000;
@@ -101,15 +101,6 @@ fn targets(measured: &Measured, all: &[Measured]) -> Vec<Target> {
     if let (Some(put), Some(fixed)) = (line("put"), line(FIXED)) {
         if let Some(bare) = line(BARE) {
             out.push(Target::at_least("put, rate : bare loop", 0.6, put, bare));
-        }
-        // Of the two bare loops the faster one is what the database bears.
-        if let Some(uncounted) = line(UNCOUNTED) {
-            out.push(Target::at_least(
-                "put, rate : bare loop without the counter",
-                0.6,
-                put,
-                uncounted,
-            ));
         }
         if let Some(single) = line(SINGLE) {
             out.push(Target::at_least("put, rate : one transaction each", 2.5, put, single));

@@ -21,15 +21,11 @@ use crate::{report, setup};
 pub const FIXED: &str = "fixed body (floor)";
 pub const BARE: &str = "bare loop (floor of put)";
 pub const SINGLE: &str = "bare loop, one transaction each";
-pub const UNCOUNTED: &str = "bare loop without the quota's counter";
 
 /// Each floor of a put: its line and its hidden name.
 const BARE_SQLITE: [(&str, &str); 2] = [(BARE, "sqlite"), (SINGLE, "sqlite-single")];
-const BARE_POSTGRES: [(&str, &str); 3] = [
-    (BARE, "postgres"),
-    ("bare loop, a wait for each statement", "postgres-steps"),
-    (UNCOUNTED, "postgres-uncounted"),
-];
+const BARE_POSTGRES: [(&str, &str); 2] =
+    [(BARE, "postgres"), ("bare loop, a wait for each statement", "postgres-steps")];
 
 pub fn run(options: &Options) -> Result<()> {
     let within = options.folder.clone().unwrap_or_else(std::env::temp_dir);

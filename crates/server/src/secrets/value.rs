@@ -135,8 +135,9 @@ pub async fn put(
         let version = secret.latest_version + 1;
         let (key_version, sealed) = seal(&shared, tx, &at, &secret.key, (version, value)).await?;
         let with = (value.format, key_version);
-        tx.insert_secret_version(&secret.id, version, with, &sealed, now).await?;
+        // On a server both are sent before the answer to either is waited for.
         tx.set_latest_version(&secret.id, version, now).await?;
+        tx.insert_secret_version(&secret.id, version, with, &sealed, now).await?;
         Ok(Put { path: secret.path, version })
     })
     .await

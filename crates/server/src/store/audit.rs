@@ -107,7 +107,7 @@ fn texts(event: &Event) -> [Cow<'_, str>; TEXTS] {
     };
     let (rule, arrival) = (event.action.rule(), &event.arrival);
     let client = arrival.client.map(|ip| ip.to_canonical().to_string()).unwrap_or_default();
-    [
+    let texts: [Cow<'_, str>; TEXTS] = [
         event.organisation.as_str().into(),
         event.id.as_str().into(),
         event.project.as_str().into(),
@@ -125,7 +125,12 @@ fn texts(event: &Event) -> [Cow<'_, str>; TEXTS] {
         arrival.method.as_str().into(),
         arrival.path.as_str().into(),
         arrival.request_id.as_str().into(),
-    ]
+    ];
+    // No text in a store holds NUL, and what somebody tried to find has to be told all the same.
+    texts.map(|text| match text.contains('\0') {
+        true => text.replace('\0', "\u{fffd}").into(),
+        false => text,
+    })
 }
 
 /// `,a,b,` for `[a, b]`, nothing for nothing: what the statement looks for its words in.

@@ -13,7 +13,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Row, Statement};
 
 use super::postgres_server::{ANSWER, Server};
-use super::session::{Value, check_count};
+use super::session::{Value, check_count, holds_nul};
 use crate::error::{Error, Result};
 
 /// Why a server did not do what it was asked for.
@@ -286,9 +286,7 @@ impl Postgres {
         ];
         self.in_conflict |= conflicts.contains(code);
         match code.code().get(..2).unwrap_or_default() {
-            "22" if *code == SqlState::CHARACTER_NOT_IN_REPERTOIRE => {
-                Error::invalid("", "a text holds a NUL character")
-            }
+            "22" if *code == SqlState::CHARACTER_NOT_IN_REPERTOIRE => holds_nul(),
             "22" | "23" | "42" if !self.in_conflict => Error::bug(cause),
             "XX" => Error::corrupt(cause),
             _ => Error::unavailable(cause),

@@ -6,6 +6,9 @@ use crate::error::{Error, Result};
 use crate::model::quota::{Decision, Increase, Quota, Usage};
 use Value::{Int, Text};
 
+/// What a slot may count before it looks at the others again.
+const GRANTED_AT_ONCE: i64 = 256;
+
 impl Tx {
     /// Counts `count` more, or fewer below zero. Denied when that is more than there may be; what goes away is
     /// never refused.
@@ -14,13 +17,27 @@ impl Tx {
     pub(super) async fn use_quota(&mut self, quota: Quota, count: i64) -> Result<()> {
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(quota.name()), Int(count), Int(self.slot())];
-        let most = self.row(sql::USE_QUOTA, &values, |row| row.int()).await?.unwrap_or_default();
-        // Nobody reads other writers' slots unless it matters, because it would have to wait for them.
-        if count <= 0 || most == 0 {
+        let read = |row: &Columns<'_>| Ok((row.int()?, row.int()?, row.int()?, row.int()?));
+        let (used, granted, granted_for, most) = self
+            .row(sql::USE_QUOTA, &values, read)
+            .await?
+            .ok_or_else(|| Error::bug("an organisation without its quotas"))?;
+        if count <= 0 || most == 0 || (used <= granted && granted_for == most) {
             return Ok(());
         }
-        let used = self.row(sql::SUM_QUOTA, &values[..2], |row| row.int()).await?;
-        quota.check(used.unwrap_or_default(), most)
+        // Seldom: whoever looks at all slots is in the way of all that count.
+        let (slot, most_of_all) = (Int(self.slot()), Int(most));
+        let [organisation, name, ..] = values;
+        let read = |row: &Columns<'_>| Ok((row.int()?, row.int()?));
+        let sums = self.row(sql::SUM_QUOTA, &[organisation, name, slot, most_of_all], read).await?;
+        let (used, bound) = sums.unwrap_or_default();
+        if bound + GRANTED_AT_ONCE <= most {
+            let granted = [organisation, name, slot, Int(GRANTED_AT_ONCE), most_of_all];
+            return self.change_one(sql::GRANT_QUOTA, &granted).await;
+        }
+        // The rest is counted one by one.
+        self.change_any(sql::TAKE_QUOTA_BACK, &[organisation, name]).await?;
+        quota.check(used, most)
     }
 
     /// Tells early, before slow work, that there may be no more. The counter has the last word.

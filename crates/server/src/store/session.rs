@@ -91,6 +91,11 @@ impl Session {
     }
 }
 
+/// What no text may hold.
+pub(super) fn holds_nul() -> Error {
+    Error::invalid("", "a text holds a NUL character")
+}
+
 /// Compares how many rows a statement has changed with how many it must.
 pub(super) fn check_count(changed: usize, wanted: Option<usize>) -> Result<()> {
     match wanted.is_none_or(|wanted| wanted == changed) {

@@ -435,12 +435,21 @@ statements! {
     INSERT_QUOTA = "INSERT INTO quotas (organisation_id, name, created_at) VALUES ($1, $2, $3)";
     SET_QUOTA_DEFAULT = "INSERT INTO quota_defaults (name, most) VALUES ($1, $2)
         ON CONFLICT (name) DO UPDATE SET most = $2";
-    /// Counts what is made or (below zero) deleted, in slot $4: how much there may be, 0 for no bound.
-    USE_QUOTA = "INSERT INTO quota_counts (organisation_id, name, slot, used) VALUES ($1, $2, $4, $3)
+    /// Counts what is made or (below zero) deleted, in slot $4: how much it counts, what it may without a look at the
+    /// others, and how much there may be of all, 0 for no bound.
+    USE_QUOTA = "INSERT INTO quota_counts (organisation_id, name, slot, used, granted, granted_for)
+        VALUES ($1, $2, $4, $3, 0, 0)
         ON CONFLICT (organisation_id, name, slot) DO UPDATE SET used = quota_counts.used + $3
-        RETURNING (SELECT COALESCE(q.most, d.most, 0) FROM quotas q LEFT JOIN quota_defaults d ON d.name = q.name
+        RETURNING used, granted, granted_for,
+            (SELECT COALESCE(q.most, d.most, 0) FROM quotas q LEFT JOIN quota_defaults d ON d.name = q.name
             WHERE q.organisation_id = $1 AND q.name = $2)";
-    SUM_QUOTA = "SELECT CAST(SUM(used) AS BIGINT) FROM quota_counts WHERE organisation_id = $1 AND name = $2";
+    /// What is used, and what may be used of what was granted for the maximum $4, slot $3 as it is.
+    SUM_QUOTA = "SELECT CAST(SUM(used) AS BIGINT), CAST(SUM(CASE WHEN slot <> $3 AND granted > used
+        AND granted_for = $4 THEN granted ELSE used END) AS BIGINT)
+        FROM quota_counts WHERE organisation_id = $1 AND name = $2";
+    GRANT_QUOTA = "UPDATE quota_counts SET granted = used + $4, granted_for = $5
+        WHERE organisation_id = $1 AND name = $2 AND slot = $3";
+    TAKE_QUOTA_BACK = "UPDATE quota_counts SET granted = 0 WHERE organisation_id = $1 AND name = $2 AND granted > used";
     /// What was never counted can be deleted all the same.
     LIST_QUOTAS = "SELECT q.name, CAST(CASE WHEN SUM(c.used) > 0 THEN SUM(c.used) ELSE 0 END AS BIGINT),
         COALESCE(q.most, d.most, 0), q.created_at FROM quotas q

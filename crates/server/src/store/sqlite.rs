@@ -16,10 +16,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql};
 
-use super::session::{Columns, Row, Value};
-use super::{BATCH_MAX, Epochs, Job, Keep, Lanes, MIGRATIONS, Tx, drive, start};
+use super::session::{Columns, Row, Value, holds_nul};
+use super::{BATCH_MAX, Epochs, Job, Keep, Lanes, MIGRATIONS, Run, Tx, drive, start};
 use crate::error::{Error, Result};
 
+/// Operations that one reading transaction may carry.
+const READS_AT_ONCE: usize = 16;
 /// Milliseconds that a reading operation may take.
 const READ_MILLIS_MAX: u64 = 10_000;
 /// How long a connection waits for another one.
@@ -216,18 +218,43 @@ fn run_reader(mut connection: Connection, jobs: &Receiver<Job>, epochs: Arc<Epoc
         return;
     }
     let mut tx = Tx::new(super::session::Session::Sqlite(Sqlite::new(connection)), 0, epochs);
-    while let Ok(Job::Run(mut job)) = jobs.recv() {
-        deadline.store(millis() + READ_MILLIS_MAX, Ordering::Relaxed);
-        let ended = file(&mut tx).and_then(|file| file.control("BEGIN")).and_then(|()| {
-            job.run(&mut tx);
-            file(&mut tx)?.control("COMMIT")
-        });
-        deadline.store(u64::MAX, Ordering::Relaxed);
-        if ended.is_err() {
+    let mut is_last = false;
+    while !is_last {
+        // Whoever waits reads in one transaction: SQLite forgets all pages at the beginning of each when anything has
+        // been written since the one before.
+        // INVARIANT: gathered before it begins, so that nobody sees less than there was when it asked.
+        let (waiting, stop) = gather(jobs);
+        is_last = stop;
+        let begun = file(&mut tx).and_then(|file| file.control("BEGIN"));
+        for mut operation in waiting {
+            if begun.is_ok() {
+                deadline.store(millis() + READ_MILLIS_MAX, Ordering::Relaxed);
+                operation.run(&mut tx);
+                deadline.store(u64::MAX, Ordering::Relaxed);
+            }
+            operation.answer(begun.clone());
+        }
+        if file(&mut tx).and_then(|file| file.control("COMMIT")).is_err() {
             let _ = file(&mut tx).and_then(|file| file.control("ROLLBACK"));
         }
-        job.answer(ended);
     }
+}
+
+/// Waits for a read, and takes what waits beside it; says whether the thread is to stop.
+fn gather(jobs: &Receiver<Job>) -> (Vec<Box<dyn Run>>, bool) {
+    let mut waiting = Vec::new();
+    let mut next = jobs.recv().ok();
+    while let Some(Job::Run(operation)) = next {
+        waiting.push(operation);
+        if waiting.len() == READS_AT_ONCE {
+            return (waiting, false);
+        }
+        match jobs.try_recv() {
+            Ok(job) => next = Some(job),
+            Err(_) => return (waiting, false),
+        }
+    }
+    (waiting, true)
 }
 
 fn start_reader(
@@ -305,6 +332,10 @@ impl Orders {
         };
         for (index, place) in (1..).zip(order.iter()) {
             let value = values.get(*place).ok_or_else(without_value)?;
+            // PostgreSQL keeps no such text, and what one store takes the other must take.
+            if matches!(value, Value::Text(text) if text.contains('\0')) {
+                return Err(holds_nul());
+            }
             statement.raw_bind_parameter(index, value).map_err(failed)?;
         }
         Ok(())

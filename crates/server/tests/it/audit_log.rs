@@ -464,3 +464,16 @@ async fn invites_quotas_and_explanations_leave_their_actions() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_nul_character_is_refused_and_recorded_on_either_store() {
+    let world = World::new().await;
+    let before = count(&world);
+    world.get(&world.owner, &format!("{KEYS}/a%00b")).expect(400).await;
+    let described = json!({"path": "/app/a", "kmsKeyIdentity": world.acme.key, "description": "a\0b",
+        "secretString": base64("v")});
+    world.post(&world.owner, SECRETS).json(described).expect(400).await;
+    assert_eq!(count(&world), before + 2);
+    let found = world.select("SELECT resource_id FROM audit_events WHERE action = 'kms.get'");
+    assert!(found.concat().contains(&"a\u{fffd}b".to_owned()), "{found:?}");
+}
