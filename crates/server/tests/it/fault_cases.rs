@@ -118,17 +118,17 @@ async fn together(world: &World, arm: impl FnOnce()) -> [u16; 2] {
 async fn a_refusal_changes_nothing_where_it_fails() {
     let world = World::new().await;
     world.secret("/app/a", "hunter2").await;
-    let (eye, faults) = (Eye::new(&world), world.app.store.faults());
+    let (eye, faults) = (Eye::new(&world).await, world.app.store.faults());
     for fault in [Fault::Refuse, Fault::Lose, Fault::LoseAnswer] {
         for nth in 1.. {
-            let before = eye.look(&world);
+            let before = eye.look(&world).await;
             let put = world.post(&world.owner, "/v1/secrets/nl-01/secret/app/a/versions");
             let put = put.json(json!({"secretString": base64("next")}));
             faults.arm(fault, nth);
             let answer = put.header("if-match", "\"9\"").send().await;
             let happened = faults.disarm();
             let told = format!("{fault:?} at {nth}: {}", answer.text);
-            assert_eq!(eye.difference(&world, &before), Difference::new(), "{told}");
+            assert_eq!(eye.difference(&world, &before).await, Difference::new(), "{told}");
             if !happened {
                 assert!(answer.status == 412 && nth > 1, "{told}");
                 break;
@@ -142,17 +142,17 @@ async fn a_refusal_changes_nothing_where_it_fails() {
 async fn no_record_no_value() {
     let world = World::new().await;
     world.secret("/app/a", "hunter2").await;
-    let (eye, faults) = (Eye::new(&world), world.app.store.faults());
+    let (eye, faults) = (Eye::new(&world).await, world.app.store.faults());
     let reveal = || world.post(&world.owner, "/v1/secrets/nl-01/secret/app/a/value").send();
     assert_eq!(reveal().await.status, 200);
     for fault in [Fault::Refuse, Fault::Lose, Fault::LoseAnswer] {
         for nth in 1.. {
-            let before = eye.look(&world);
+            let before = eye.look(&world).await;
             faults.arm(fault, nth);
             let answer = reveal().await;
             let happened = faults.disarm();
             let about = format!("{fault:?} at {nth}: {}", answer.text);
-            let records = eye.difference(&world, &before);
+            let records = eye.difference(&world, &before).await;
             let records = records.get("audit_events").map_or(0, |rows| rows[1]);
             match answer.status {
                 200 => {
@@ -203,8 +203,8 @@ async fn what_goes_on_behind_a_failed_statement_is_not_done() {
     if world.is_embedded() {
         return;
     }
-    let eye = Eye::new(&world);
-    let before = eye.look(&world);
+    let eye = Eye::new(&world).await;
+    let before = eye.look(&world).await;
     let id = world.fresh_id("prj-");
     let operation = async move |tx: &mut Tx| {
         tx.insert_project(&project_row(&id, "made")).await?;
@@ -218,5 +218,5 @@ async fn what_goes_on_behind_a_failed_statement_is_not_done() {
     assert!(world.app.store.faults().disarm());
     let told: Error = told.unwrap_err();
     assert!(told.cause().contains("an operation has gone on"), "{}", told.cause());
-    assert_eq!(eye.difference(&world, &before), Difference::new());
+    assert_eq!(eye.difference(&world, &before).await, Difference::new());
 }

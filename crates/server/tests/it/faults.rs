@@ -10,6 +10,7 @@ use coffer_server::model::identity::MemberRole;
 use coffer_server::platform::{self, administrators, restore};
 use coffer_server::store::Fault;
 use serde_json::json;
+use tokio_postgres::SimpleQueryMessage;
 
 use crate::calls::{Call, Target, all_calls, target};
 use crate::idempotency::posts_that_change;
@@ -21,10 +22,12 @@ pub type Difference = BTreeMap<String, [usize; 2]>;
 /// Looks at all that a change may touch, in one question.
 pub struct Eye {
     sql: String,
+    /// To a server, kept open: to connect takes longer than to look.
+    client: Option<tokio_postgres::Client>,
 }
 
 impl Eye {
-    pub fn new(world: &World) -> Self {
+    pub async fn new(world: &World) -> Self {
         let (quote, schema) = match world.is_embedded() {
             true => ("quote", "FROM pragma_table_info('TABLE')"),
             false => (
@@ -58,15 +61,28 @@ impl Eye {
             let columns: Vec<_> = columns.map(|column| format!("{quote}({column})")).collect();
             format!("SELECT '{table} ' || {} FROM {table}", columns.join(" || ',' || "))
         });
-        Self { sql: tables.collect::<Vec<_>>().join(" UNION ALL ") }
+        let sql = tables.collect::<Vec<_>>().join(" UNION ALL ");
+        let Some(url) = &world.app.config.store.url else { return Self { sql, client: None } };
+        let (client, connection) =
+            tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        Self { sql, client: Some(client) }
     }
 
-    pub fn look(&self, world: &World) -> BTreeSet<String> {
-        world.select(&self.sql).into_iter().flatten().collect()
+    pub async fn look(&self, world: &World) -> BTreeSet<String> {
+        let Some(client) = &self.client else {
+            return world.select(&self.sql).into_iter().flatten().collect();
+        };
+        let found = client.simple_query(&self.sql).await.unwrap();
+        let rows = found.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        rows.collect()
     }
 
-    pub fn difference(&self, world: &World, before: &BTreeSet<String>) -> Difference {
-        let after = self.look(world);
+    pub async fn difference(&self, world: &World, before: &BTreeSet<String>) -> Difference {
+        let after = self.look(world).await;
         let mut found = Difference::new();
         for (at, rows) in
             [before.difference(&after), after.difference(before)].into_iter().enumerate()
@@ -253,19 +269,19 @@ impl Trial<'_> {
         // The first makes what is made once for all, such as a counter.
         for _ in 0..2 {
             let ready = change.ready(world, self.administrator).await;
-            let before = self.eye.look(world);
+            let before = self.eye.look(world).await;
             let told = change.make(world, &ready).await;
             assert!(told.done, "{about}: {}", told.text);
-            usual = self.eye.difference(world, &before);
+            usual = self.eye.difference(world, &before).await;
         }
         let (mut unheard, mut ready) = (0, change.ready(world, self.administrator).await);
+        let mut before = self.eye.look(world).await;
         for nth in 1.. {
             let about = format!("{about}, {:?} at {nth}", self.fault);
-            let before = self.eye.look(world);
             faults.arm(self.fault, nth);
             let told = change.make(world, &ready).await;
             let happened = faults.disarm();
-            let made = self.eye.difference(world, &before);
+            let made = self.eye.difference(world, &before).await;
             // What was asked for again after it had been done unheard.
             assert!(!told.is_replay, "{about}");
             match told.done {
@@ -291,6 +307,7 @@ impl Trial<'_> {
             }
             if told.done || !made.is_empty() {
                 ready = change.ready(world, self.administrator).await;
+                before = self.eye.look(world).await;
             }
         }
         unreachable!()
@@ -301,10 +318,10 @@ impl Trial<'_> {
         if !self.change.takes_key() {
             return;
         }
-        let before = self.eye.look(self.world);
+        let before = self.eye.look(self.world).await;
         let again = self.change.make(self.world, ready).await;
         assert!(again.done && again.is_replay, "{about}: {}", again.text);
-        let made = self.eye.difference(self.world, &before);
+        let made = self.eye.difference(self.world, &before).await;
         let tables: Vec<_> = made.keys().collect();
         assert_eq!(tables, ["audit_events"], "{about}");
     }
@@ -313,14 +330,14 @@ impl Trial<'_> {
 /// Tries every `of`th change.
 async fn try_all(fault: Fault, part: usize, of: usize) {
     let world = World::new().await;
-    let (eye, administrator) = (Eye::new(&world), world.administrator().await);
+    let (eye, administrator) = (Eye::new(&world).await, world.administrator().await);
     let (mut tried, mut statements) = (0, 0);
     for change in changes().iter().skip(part).step_by(of) {
         let (world, eye, administrator) = (&world, &eye, &administrator);
         if change.action() == "platform.bootstrap" {
             // It needs a store without any organisation.
             let world = World::new().await;
-            let (eye, administrator) = (&Eye::new(&world), &world.administrator().await);
+            let (eye, administrator) = (&Eye::new(&world).await, &world.administrator().await);
             let trial = Trial { world: &world, eye, administrator, change, fault };
             statements += trial.run().await;
         } else {
