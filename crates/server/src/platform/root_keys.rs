@@ -76,7 +76,7 @@ async fn rewrap_batch(app: &Arc<App>, after: VersionPlace) -> Result<Option<(Ver
     let shared = app.clone();
     let moved = move_some(app, may_be_last, async move |tx| {
         let mut moved = 0;
-        for ((organisation, key, version), old) in batch.iter() {
+        for ((organisation, key, version), old) in &batch {
             let anew = old.as_ref().map_err(Clone::clone);
             match anew.and_then(|old| Ok((old, shared.keyring.rewrap(old)?))) {
                 Ok((old, new)) => moved += i64::from(tx.rewrap_version(old, &new).await?),
