@@ -1,6 +1,7 @@
 //! Root keys: which the store needs, and moving everything from one to another while the server serves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use crate::model::action::Action;
 use crate::store::{Tx, VersionPlace};
 
 /// Key versions that are wrapped anew in one transaction.
-const BATCH: i64 = 256;
+const BATCH: usize = 256;
 
 /// The root keys under which something is in the store, by their fingerprints.
 pub async fn in_use(app: &App) -> Result<Vec<String>> {
@@ -51,9 +52,9 @@ pub async fn rewrap(app: &Arc<App>) -> Result<i64> {
         tracing::info!("root key {root_key}: {done} of {total} keys are under it");
     }
     done += rewrap_wrapping_keys(app).await? + rewrap_signing_keys(app).await?;
-    match count_foreign(app).await? {
-        0 => settle(app).await?,
-        left => tracing::warn!("root key {root_key}: {left} keys are still under another one"),
+    let left = count_foreign(app).await?;
+    if left > 0 {
+        tracing::warn!("root key {root_key}: {left} keys are still under another one");
     }
     Ok(done)
 }
@@ -66,13 +67,16 @@ async fn count_foreign(app: &App) -> Result<i64> {
 /// One batch after a place: the place of its last, and how many were moved.
 async fn rewrap_batch(app: &Arc<App>, after: VersionPlace) -> Result<Option<(VersionPlace, i64)>> {
     let root_key = app.keyring.fingerprint().to_owned();
-    let list = async move |tx: &mut Tx| tx.list_foreign_versions(&root_key, &after, BATCH).await;
-    let batch = Arc::new(gate::inspect(app, list).await?);
+    let one_more = i64::try_from(BATCH + 1).unwrap_or(i64::MAX);
+    let list = async move |tx: &mut Tx| tx.list_foreign_versions(&root_key, &after, one_more).await;
+    let mut batch = gate::inspect(app, list).await?;
+    let may_be_last = batch.len() <= BATCH;
+    batch.truncate(BATCH);
     let Some((last, _)) = batch.last().cloned() else { return Ok(None) };
     let shared = app.clone();
-    let moved = gate::keep_house(app, "", async move |tx| {
+    let moved = move_some(app, may_be_last, async move |tx| {
         let mut moved = 0;
-        for ((organisation, key, version), old) in batch.iter() {
+        for ((organisation, key, version), old) in &batch {
             let anew = old.as_ref().map_err(Clone::clone);
             match anew.and_then(|old| Ok((old, shared.keyring.rewrap(old)?))) {
                 Ok((old, new)) => moved += i64::from(tx.rewrap_version(old, &new).await?),
@@ -91,7 +95,7 @@ async fn rewrap_batch(app: &Arc<App>, after: VersionPlace) -> Result<Option<(Ver
 
 async fn rewrap_wrapping_keys(app: &Arc<App>) -> Result<i64> {
     let shared = app.clone();
-    gate::keep_house(app, "", async move |tx| {
+    move_some(app, true, async move |tx| {
         let mut moved = 0;
         for (region, old) in tx.list_foreign_wrapping_keys(shared.keyring.fingerprint()).await? {
             match shared.keyring.rewrap_wrapping_key(&region, &old) {
@@ -111,7 +115,7 @@ async fn rewrap_wrapping_keys(app: &Arc<App>) -> Result<i64> {
 
 async fn rewrap_signing_keys(app: &Arc<App>) -> Result<i64> {
     let shared = app.clone();
-    gate::keep_house(app, "", async move |tx| {
+    move_some(app, true, async move |tx| {
         let mut moved = 0;
         for (id, old) in tx.list_foreign_signing_keys(shared.keyring.fingerprint()).await? {
             match shared.keyring.rewrap_signing_key(&id, &old) {
@@ -127,24 +131,37 @@ async fn rewrap_signing_keys(app: &Arc<App>) -> Result<i64> {
     .await
 }
 
-/// Records that nothing is under another root key any more, and leaves nothing of it in the log of the database.
-async fn settle(app: &Arc<App>) -> Result<()> {
-    let root_key = app.keyring.fingerprint();
+/// Moves some in one transaction: how much. Where it `may_be_last` and nothing is under another root key any more, the
+/// record says so in that transaction, and nothing of it is left in the log of the database. Whoever was stopped in
+/// between would find nothing to move any more, and would never tell.
+async fn move_some<F>(app: &Arc<App>, may_be_last: bool, operate: F) -> Result<i64>
+where
+    F: AsyncFn(&mut Tx) -> Result<i64> + Send + 'static,
+{
+    let root_key = app.keyring.fingerprint().to_owned();
     let work = Unattended {
         action: Action::RotateRootKey,
         reason: "root key rotation",
         organisation: String::new(),
         project: String::new(),
-        subject: root_key.to_owned(),
+        subject: root_key.clone(),
     };
-    gate::unattended(app, work, async |tx| {
+    let (of_tx, moved) = (root_key.clone(), Arc::new(AtomicI64::new(0)));
+    let counted = moved.clone();
+    let ended = gate::unattended(app, work, async move |tx| {
+        let done = operate(tx).await?;
+        counted.store(done, Ordering::SeqCst);
+        if done == 0 || !may_be_last || tx.count_foreign(&of_tx).await? > 0 {
+            return Ok(None);
+        }
         tx.erased_for_ever();
         Ok(Some(()))
-    })
-    .await?;
-    tracing::info!(
-        "root key {root_key}: everything is under it; others can go from the settings of this server, \
-         but backups of before need them"
-    );
-    Ok(())
+    });
+    if ended.await?.is_some() {
+        tracing::info!(
+            "root key {root_key}: everything is under it; others can go from the settings of this \
+             server, but backups of before need them"
+        );
+    }
+    Ok(moved.load(Ordering::SeqCst))
 }

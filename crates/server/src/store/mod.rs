@@ -7,6 +7,8 @@ mod administrators;
 mod audit;
 mod changes;
 mod elevations;
+#[cfg(feature = "faults")]
+mod faults;
 mod federation;
 mod idempotency;
 mod identity;
@@ -46,6 +48,8 @@ use tokio::sync::oneshot;
 
 pub use administrators::RegionSwitch;
 pub use changes::{Changes, Moment};
+#[cfg(feature = "faults")]
+pub use faults::{Fault, Faults};
 pub use idempotency::KeptAnswer;
 pub use kms::{DueKey, NewKey};
 pub use policies::NewPolicyBinding;
@@ -108,12 +112,20 @@ struct Epochs {
     /// Grows when a key has ceased to be active on another server.
     keys: AtomicU64,
     rows: Changes,
+    #[cfg(feature = "faults")]
+    faults: Arc<Faults>,
 }
 
 impl Epochs {
     fn new(is_shared: bool) -> Arc<Self> {
         let (identities, keys) = (AtomicU64::new(1), AtomicU64::new(1));
-        Arc::new(Self { identities, keys, rows: Changes::new(is_shared) })
+        Arc::new(Self {
+            identities,
+            keys,
+            rows: Changes::new(is_shared),
+            #[cfg(feature = "faults")]
+            faults: Arc::default(),
+        })
     }
 }
 
@@ -294,6 +306,12 @@ impl Store {
     /// Which rows still hold that were read before.
     pub fn changes(&self) -> &Changes {
         &self.inner.epochs.rows
+    }
+
+    /// Where a test says what is to fail.
+    #[cfg(feature = "faults")]
+    pub fn faults(&self) -> &Faults {
+        &self.inner.epochs.faults
     }
 
     /// Finishes what waits, stops the threads and closes the files.

@@ -48,6 +48,10 @@ pub(super) struct Postgres {
     /// A statement has failed since the transaction began or went back to its savepoint: `COMMIT` would undo all, and
     /// say so nowhere.
     pub is_aborted: bool,
+    /// A transaction that is not known yet to have begun.
+    is_beginning: bool,
+    #[cfg(feature = "faults")]
+    pub faults: std::sync::OnceLock<Arc<super::Faults>>,
 }
 
 impl Postgres {
@@ -64,6 +68,9 @@ impl Postgres {
             statements: HashMap::new(),
             in_conflict: false,
             is_aborted: false,
+            is_beginning: false,
+            #[cfg(feature = "faults")]
+            faults: std::sync::OnceLock::new(),
         })
     }
 
@@ -88,7 +95,7 @@ impl Postgres {
         self.client.as_ref().is_none_or(|client| client.is_closed())
     }
 
-    fn client(&self) -> Result<Arc<Client>> {
+    pub fn client(&self) -> Result<Arc<Client>> {
         self.client.clone().ok_or_else(not_connected)
     }
 
@@ -98,6 +105,8 @@ impl Postgres {
         if !sql.starts_with("ROLLBACK") {
             settled?;
         }
+        #[cfg(feature = "faults")]
+        let sql = self.instead(sql);
         let done = answered(self.client()?.batch_execute(sql)).await;
         done.map_err(|failure| self.failed(failure))?;
         self.is_aborted = false;
@@ -111,8 +120,16 @@ impl Postgres {
         done.map_err(|error| self.failed(Failure::Told(error)))
     }
 
+    /// Begins a transaction without waiting for that.
+    pub fn begin(&mut self, sql: &'static str) -> Result<()> {
+        (self.in_conflict, self.is_aborted, self.is_beginning) = (false, false, true);
+        self.send_control(sql)
+    }
+
     /// Sends statements about the transaction without waiting for them.
     pub fn send_control(&mut self, sql: &'static str) -> Result<()> {
+        #[cfg(feature = "faults")]
+        let sql = self.instead(sql);
         let client = self.client()?;
         self.send(async move { client.batch_execute(sql).await.map(Ok) })
     }
@@ -163,6 +180,7 @@ impl Postgres {
             self.is_aborted |= checked.is_err();
             checked?;
         }
+        self.is_beginning = false;
         Ok(())
     }
 
@@ -171,6 +189,9 @@ impl Postgres {
         let statement = self.prepare(sql, columns.iter().map(Column::array)).await?;
         let (client, values) = (self.client()?, Column::values(columns));
         self.listen_for_warnings();
+        // Behind a fault in no transaction it would go well.
+        #[cfg(feature = "faults")]
+        self.settle().await?;
         self.behind_the_others(client.execute(&statement, &values)).await?;
         self.check_warnings()
     }
@@ -204,9 +225,12 @@ impl Postgres {
         self.settle().await?;
         let statement = self.prepare(sql, columns.iter().map(Column::array)).await?;
         let (client, values) = (self.client()?, Column::values(columns));
+        let commit = "COMMIT";
+        #[cfg(feature = "faults")]
+        let commit = self.instead(commit);
         // Polled in this order, so sent in this order.
         let last = client.execute(&statement, &values);
-        let both = join(last, client.batch_execute("COMMIT"));
+        let both = join(last, client.batch_execute(commit));
         self.listen_for_warnings();
         let ended = answered(async {
             let (changed, committed) = both.await;
@@ -234,7 +258,7 @@ impl Postgres {
         }
     }
 
-    fn send(
+    pub fn send(
         &mut self,
         statement: impl Future<Output = Told<Result<()>>> + Send + 'static,
     ) -> Result<()> {
@@ -255,6 +279,12 @@ impl Postgres {
         sql: &'static str,
         types: impl Iterator<Item = Type>,
     ) -> Result<Statement> {
+        // INVARIANT: no change is sent behind a beginning that may have failed. It would stand by itself.
+        if self.is_beginning && !sql.starts_with("SELECT") {
+            self.settle().await?;
+        }
+        #[cfg(feature = "faults")]
+        self.suffer()?;
         let address = sql.as_ptr().addr();
         if let Some(statement) = self.statements.get(&address) {
             return Ok(statement.clone());

@@ -96,7 +96,13 @@ fn serve(
     epochs: &Arc<Epochs>,
 ) {
     let session = match Postgres::new(server) {
-        Ok(session) => Session::Postgres(Box::new(session)),
+        Ok(session) => {
+            #[cfg(feature = "faults")]
+            if purpose == Purpose::Writing {
+                let _ = session.faults.set(epochs.faults.clone());
+            }
+            Session::Postgres(Box::new(session))
+        }
         Err(error) => return tracing::error!("no thread for the store: {error}"),
     };
     let mut tx = Tx::new(session, slot, epochs.clone());
@@ -194,10 +200,9 @@ fn try_once(tx: &mut Tx, job: &mut dyn Run, purpose: Purpose) -> Tried {
         return Tried::Ended(Err(Error::bug("a transaction of another store")));
     };
     let runtime = session.runtime.clone();
-    session.in_conflict = false;
     let begun = runtime.block_on(async {
         session.connect().await?;
-        session.send_control(purpose.begin())
+        session.begin(purpose.begin())
     });
     if let Err(error) = begun {
         return after(session, &runtime, error);

@@ -62,21 +62,29 @@ pub(super) struct Sqlite {
     pub log_holds_erased: bool,
     /// When emptying it was last tried.
     tried_at: Option<Instant>,
+    #[cfg(feature = "faults")]
+    faults: std::sync::OnceLock<Arc<super::Faults>>,
 }
 
 impl Sqlite {
     fn new(connection: Connection) -> Self {
-        Self { connection, orders: Orders::default(), log_holds_erased: false, tried_at: None }
+        Self {
+            connection,
+            orders: Orders::default(),
+            log_holds_erased: false,
+            tried_at: None,
+            #[cfg(feature = "faults")]
+            faults: std::sync::OnceLock::new(),
+        }
     }
 
     /// Runs one statement about the transaction itself.
     pub fn control(&self, sql: &str) -> Result<()> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        statement.raw_execute().map(|_| ()).map_err(failed)
+        self.prepare(sql)?.raw_execute().map(|_| ()).map_err(failed)
     }
 
     pub fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<usize> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let mut statement = self.prepare(sql)?;
         self.orders.bind(sql, &mut statement, values)?;
         statement.raw_execute().map_err(failed)
     }
@@ -88,7 +96,7 @@ impl Sqlite {
         only_first: bool,
         read: impl Fn(&Columns<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let mut statement = self.prepare(sql)?;
         self.orders.bind(sql, &mut statement, values)?;
         let mut rows = statement.raw_query();
         let mut out = Vec::new();
@@ -99,6 +107,26 @@ impl Sqlite {
             }
         }
         Ok(out)
+    }
+
+    fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>> {
+        #[cfg(feature = "faults")]
+        self.suffer(sql)?;
+        self.connection.prepare_cached(sql).map_err(failed)
+    }
+
+    /// Fails where a test wants it to.
+    #[cfg(feature = "faults")]
+    fn suffer(&self, sql: &str) -> Result<()> {
+        use super::Fault::{Lose, LoseAnswer, Refuse};
+        let ahead = match self.faults.get().and_then(|faults| faults.next(sql)) {
+            None => return Ok(()),
+            Some(Refuse) => "",
+            Some(Lose) => "ROLLBACK",
+            Some(LoseAnswer) => "COMMIT",
+        };
+        self.connection.execute_batch(ahead).map_err(failed)?;
+        Err(Error::unavailable("sqlite: a fault"))
     }
 
     /// Whether SQLite has given the whole transaction up by itself, as it does when the disk is full.
@@ -140,6 +168,8 @@ pub(super) fn open(
     // A crash may have kept the log from being emptied of what was erased for ever.
     writer.log_holds_erased = true;
     writer.forget_erased();
+    #[cfg(feature = "faults")]
+    let _ = writer.faults.set(epochs.faults.clone());
     let jobs = lanes.writer.waiting.clone();
     let writer = Tx::new(super::session::Session::Sqlite(writer), 0, epochs.clone());
     let mut threads = vec![start("store-writer", move || run_writer(writer, &jobs))?];

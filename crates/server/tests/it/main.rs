@@ -24,6 +24,8 @@ mod create_keys;
 mod custody;
 mod elevations;
 mod explain;
+mod fault_cases;
+mod faults;
 mod federation;
 mod federation_refusals;
 mod grants;

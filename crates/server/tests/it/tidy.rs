@@ -169,6 +169,17 @@ fn secret_types_cannot_be_printed_or_copied() {
     }
 }
 
+/// Whether one may fail at will is for the tests to say: nothing else turns the feature on.
+#[test]
+fn no_server_is_built_with_faults() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for manifest in ["Cargo.toml", "crates/server/Cargo.toml", "crates/cli/Cargo.toml"] {
+        let text = fs::read_to_string(root.join(manifest)).unwrap();
+        let (shipped, _) = text.split_once("[dev-dependencies]").unwrap_or((&text, ""));
+        assert!(!shipped.contains("\"faults\"") && !shipped.contains("\ndefault = "), "{manifest}");
+    }
+}
+
 #[test]
 fn the_inner_crates_do_no_io() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
