@@ -77,6 +77,14 @@ impl Operator {
     }
 }
 
+/// The root key that a backup is sealed under.
+fn root_key_of(file: &Path) -> String {
+    let bytes = fs::read(file).unwrap();
+    let head = String::from_utf8_lossy(&bytes).lines().nth(1).unwrap().to_owned();
+    let head: Json = serde_json::from_str(&head).unwrap();
+    head["rootKeys"][0].as_str().unwrap().to_owned()
+}
+
 /// A store on SQLite with a secret in it, and more rows than go at once.
 fn filled(rows: u32) -> (Operator, PathBuf) {
     let mut operator = Operator::new();
@@ -113,11 +121,8 @@ fn without_restores(folder: &Path, restores: i64) -> BTreeMap<String, Vec<Vec<Va
 fn every_row_goes_to_postgresql_and_back() {
     let Some(url) = database() else { return };
     let (operator, file) = filled(3);
-    let head = fs::read(&file).unwrap();
-    let head = String::from_utf8_lossy(&head).lines().nth(1).unwrap().to_owned();
-    let head: Json = serde_json::from_str(&head).unwrap();
     let data = operator.file("data");
-    fill_every_table(&data, head["rootKeys"][0].as_str().unwrap());
+    fill_every_table(&data, &root_key_of(&file));
     let before = without_restores(&data, 0);
     assert!(before.len() > 20 && before.values().all(|rows| !rows.is_empty()));
     let first = operator.backed_up("full");
@@ -128,9 +133,13 @@ fn every_row_goes_to_postgresql_and_back() {
         let more = if table == "audit_events" { 2 } else { 0 };
         assert!(count[0][0] == (rows.len() + more).to_string(), "{table}: {count:?}");
     }
-    // Two at the same rows are of the same length, and of the same rows.
+    // Two of the same rows have the same behind their heads, but for what seals it.
     let (second, third) = (there.backed_up("second"), there.backed_up("third"));
-    assert_eq!(fs::metadata(&second).unwrap().len(), fs::metadata(&third).unwrap().len());
+    let length = |file: &Path| {
+        let bytes = fs::read(file).unwrap();
+        bytes.splitn(3, |byte| *byte == b'\n').last().unwrap().len()
+    };
+    assert_eq!(length(&second), length(&third));
     let rows = |file: &Path| {
         let log = there.verified(file).log;
         let rows = log.split(": ").last().unwrap().split(" rows").next().unwrap();
@@ -476,4 +485,44 @@ fn a_restore_that_fails_leaves_the_database_as_it_was() {
     select(&url, "DROP TABLE meta");
     there.restored_into_database(&file);
     is_kept(&there.serve(), &Client::new());
+}
+
+/// A store of the first schema with a key under this root key, in the place of the one that is there.
+fn age(data: &Path, root_key: &str) {
+    for name in ["coffer.db", "coffer.db-wal", "coffer.db-shm"] {
+        let _ = fs::remove_file(data.join(name));
+    }
+    let old = Connection::open(data.join("coffer.db")).unwrap();
+    old.execute_batch(include_str!("../../migrations/0001_foundation.sql")).unwrap();
+    old.execute_batch(&format!(
+        "INSERT INTO meta VALUES ('root_key', '{root_key}');
+         INSERT INTO organisations VALUES ('o', 'o', 'o', '', '{{}}', '{{}}', 0, 1, 0, 1, 1, 1);
+         INSERT INTO regions VALUES ('r', 'nl-01', 'r', '', 1, 1, 1, 1);
+         INSERT INTO kms_keys VALUES ('o', 'k', 'r', '', 'k', 'k', '', '{{}}', '{{}}', 'aes256-gcm96', 'active', 0, 0,
+             NULL, 1, 1, NULL, 1, 1, 1);
+         INSERT INTO kms_key_versions VALUES ('o', 'k', 1, 'active', x'00', 1);
+         PRAGMA user_version = 1; PRAGMA journal_mode = WAL"
+    ))
+    .unwrap();
+}
+
+/// Which root keys an old store needs is known once it is migrated: by then its rows are committed.
+#[test]
+fn what_only_the_last_steps_find_out_leaves_nothing_either() {
+    let Some(url) = database() else { return };
+    let mut operator = Operator::new();
+    operator.configure("");
+    operator.bootstrap();
+    let root_key = root_key_of(&operator.backed_up("new"));
+    let there = operator.on(&url);
+    age(&operator.file("data"), "0123456789abcdef");
+    let file = operator.backed_up("of-another");
+    there.not_restored(&file, "needs root key 0123456789abcdef");
+    assert_eq!(found(&url), (0, 0));
+    age(&operator.file("data"), &root_key);
+    there.restored_into_database(&operator.backed_up("of-this"));
+    let seals = "SELECT seals, root_key FROM kms_key_versions";
+    let restored = ((1_u64 << 24) + (1 << 30)).to_string();
+    assert_eq!(select(&url, seals), [[restored, root_key]], "migrated, and told of the restore");
+    assert_eq!(there.serve().stop().0, Some(0));
 }
