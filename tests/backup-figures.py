@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """How long backup, check and restore take, in how much memory, and what writers notice: the table of
-docs/performance.md. Usage: tests/backup-figures.py COFFERD [SECRETS], by default a million."""
+docs/performance.md. Usage: tests/backup-figures.py COFFERD [SECRETS [URL]], by default a million. URL: an empty PostgreSQL
+database, to which the store is moved, and back."""
 
 import json
 import os
@@ -15,17 +16,47 @@ import urllib.request
 
 cofferd = os.path.realpath(sys.argv[1])
 secrets = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
+database = sys.argv[3] if len(sys.argv) > 3 else None
 folder = tempfile.mkdtemp()
 env = {**os.environ, "RUST_LOG": "warn"}
 
 
-def configure(name):
-    """The settings of a machine, with its data in a folder of that name."""
+def configure(name, url=None):
+    """The settings of a machine, with its data in a folder of that name, and its store there or in a database."""
     file = f"{folder}/{name}.toml"
     with open(file, "w") as out:
         out.write(f"listen = ['127.0.0.1:0']\ndata = '{folder}/{name}'\nmemory_lock = 'off'\n")
+        if url:
+            out.write(f"[store]\nurl = '{url}'\n")
         out.write("[[regions]]\nslug = 'nl-01'\n")
     return file
+
+
+def machine(name, url=None):
+    """Another one with the root key of the first and nothing else: its settings."""
+    os.mkdir(f"{folder}/{name}", 0o700)
+    shutil.copy(f"{folder}/here/root.key", f"{folder}/{name}/root.key")
+    return configure(name, url)
+
+
+def restored(config, file):
+    """Restores, and looks whether the first secret opens."""
+    _, seconds, memory = run("restore", "--config", config, file)
+    server = Server(config, token)
+    assert server.call("/v1/secrets/nl-01/secret/first/value", {"version": 1})["secretString"] == "eA=="
+    server.stop()
+    return f"{seconds:.1f} s, {memory:.0f} MiB of memory"
+
+
+def move():
+    """To the database, a backup beside a server on it, and back."""
+    moved = machine("moved", database)
+    print(f"restore into PostgreSQL: {restored(moved, file)}")
+    server = Server(moved, token)
+    (_, seconds, memory), busy = writers_notice(server, lambda: run("backup", "--config", moved, f"{folder}/second"))
+    print(f"backup from PostgreSQL: {seconds:.1f} s, {memory:.0f} MiB of memory; beside it: {busy}")
+    server.stop()
+    print(f"restore into SQLite: {restored(machine('back'), f'{folder}/second')}")
 
 
 def run(*arguments):
@@ -59,20 +90,20 @@ class Server:
 
 def multiply(file):
     """A million secrets out of one, each with a version and two records. Only the first one opens."""
-    database = sqlite3.connect(file)
+    store = sqlite3.connect(file)
     numbers = f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {secrets}) "
 
     def copies(table, condition, **changed):
-        columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+        columns = [row[1] for row in store.execute(f"PRAGMA table_info({table})")]
         values = ", ".join(changed.get(column, column) for column in columns)
-        database.execute(f"{numbers} INSERT INTO {table} SELECT {values} FROM n, {table} WHERE {condition}")
+        store.execute(f"{numbers} INSERT INTO {table} SELECT {values} FROM n, {table} WHERE {condition}")
 
     copies("secrets", "path = '/first'", secret_id="'sec-' || i", path="'/app/' || (i % 1000) || '/' || i")
     copies("secret_versions", "version = 1", secret_id="'sec-' || i")
     for action in ("secrets.create", "kms.encrypt"):
         copies("audit_events", f"action = '{action}'", at="at + i", event_id=f"'{action}' || i")
-    database.commit()
-    database.close()
+    store.commit()
+    store.close()
 
 
 def put_while(server, until):
@@ -98,7 +129,7 @@ def writers_notice(server, work):
 
 
 try:
-    here, there = configure("here"), configure("there")
+    here = configure("here")
     said, _, _ = run("bootstrap", "--config", here, "--organisation", "acme", "--owner", "o@acme.invalid")
     token = said.split("token ")[1].split()[0]
     server = Server(here, token)
@@ -116,14 +147,11 @@ try:
     print(f"beside it: {busy}; log grew to {os.path.getsize(f'{folder}/here/coffer.db-wal') / 2**20:.0f} MiB")
     print(said.strip())
     server.stop()
-    os.mkdir(f"{folder}/there", 0o700)
-    shutil.copy(f"{folder}/here/root.key", f"{folder}/there/root.key")
+    there = machine("there")
     _, seconds, memory = run("backup", "--config", there, "--verify", file)
     print(f"verify: {seconds:.1f} s, {memory:.0f} MiB of memory")
-    _, seconds, memory = run("restore", "--config", there, file)
-    print(f"restore: {seconds:.1f} s, {memory:.0f} MiB of memory")
-    server = Server(there, token)
-    assert server.call("/v1/secrets/nl-01/secret/first/value", {"version": 1})["secretString"] == "eA=="
-    server.stop()
+    print(f"restore: {restored(there, file)}")
+    if database:
+        move()
 finally:
     shutil.rmtree(folder)

@@ -203,7 +203,7 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Restore { config, r#in } => {
             let config = locked(Config::load(&config)?)?;
-            work(move |progress| backup::restore(config, &r#in, progress)).await?;
+            work(move |progress| backup::restore(&config, &r#in, progress)).await?;
         }
     }
     Ok(())

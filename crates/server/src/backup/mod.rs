@@ -8,7 +8,8 @@
 //! | `restore` | a new store out of it |
 //! | `output`, `progress` | files and pipes; how far it is |
 //!
-//! The rows are read through the schema and not copied with the file, so that another store can be filled with them.
+//! The rows are read through the schema and not copied with the file, so that another store can be filled with them: one
+//! in a folder out of one on a PostgreSQL server, and the other way round.
 
 mod chunks;
 mod head;
@@ -20,13 +21,13 @@ mod restore;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::custody::{self, WhenMissing};
 use crate::keyring::{BackupKey, Keyring};
-use crate::store::Snapshot;
+use crate::store::{Check, Snapshot};
 use chunks::{Opening, Sealing};
 use head::Head;
 use output::{Counted, Output};
@@ -37,25 +38,14 @@ pub use restore::restore;
 
 /// Writes a backup of the store to `out`, whether a server serves on it or not: what there is to say of it.
 pub fn make(config: &Config, out: &Path, progress: &Progress) -> Result<String> {
-    check_embedded(config)?;
     let (first, others) = custody::root_keys(config, WhenMissing::Refuse)?;
     let keyring = Keyring::new(first, others);
     let mut output = Counted::new(Output::begin(out)?);
     progress.begin("reading");
-    let (head, manifest) = write(&config.data, &keyring, &mut output, progress)?;
+    let (head, manifest) = write(config, &keyring, &mut output, progress)?;
     let done = progress.finish(manifest.rows(), output.bytes);
     output.inner.finish()?;
     Ok(format!("backup of {}, {}: {done}", head.taken_at, needed(&head)))
-}
-
-/// Refuses where the store is on a database server, which has backups of its own.
-fn check_embedded(config: &Config) -> Result<()> {
-    ensure!(
-        config.store.url.is_none(),
-        "`store.url` names a PostgreSQL database: back that up with its own tools (pg_dump, pg_basebackup), and \
-         keep the root key apart from it"
-    );
-    Ok(())
 }
 
 /// Checks a backup from its first byte to its last: what there is to say of it.
@@ -70,13 +60,21 @@ pub fn verify(config: &Config, from: &Path, progress: &Progress) -> Result<Strin
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the room that reads whole tables")]
+fn open<'c>(config: &Config, check: Check<'c>) -> Result<Snapshot<'c>> {
+    match config.store.url {
+        None => Snapshot::open(&config.data),
+        Some(_) => Snapshot::connect(&config.store, &config.data, check),
+    }
+}
+
 fn write(
-    folder: &Path,
+    config: &Config,
     keyring: &Keyring,
     output: &mut Counted<Output>,
     progress: &Progress,
 ) -> Result<(Head, Manifest)> {
-    let snapshot = Snapshot::open(folder)?;
+    let check = || progress.check();
+    let snapshot = open(config, &check)?;
     let taken_at = jiff::Timestamp::from_microsecond(Clock::System.now())?.to_string();
     let mut root_keys = snapshot.root_keys()?;
     root_keys.retain(|name| name != keyring.fingerprint());
@@ -86,7 +84,7 @@ fn write(
     let key = keyring.backup_key(head.sealed_under(), &head.salt()?)?;
     let mut sealing = Sealing::begin(output, key, bytes.clone())?;
     let manifest = records::write(&snapshot, &bytes, &mut sealing, &|| progress.row());
-    // The log of the database can be emptied again, however long the rest takes.
+    // The database can let go of what was erased since, however long the rest takes.
     drop(snapshot);
     let manifest = manifest.context("the backup is not finished")?;
     sealing.finish().context("the backup is not finished")?;

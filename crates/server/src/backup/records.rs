@@ -86,18 +86,18 @@ impl Tally {
 /// Writes every row of every table and the manifest behind them. The same rows always make the same bytes.
 /// `each` is called for every row, and may stop it.
 pub fn write(
-    snapshot: &Snapshot,
+    snapshot: &Snapshot<'_>,
     head: &[u8],
     out: &mut impl Write,
     each: &impl Fn() -> Result<()>,
 ) -> Result<Manifest> {
     let mut tally = Tally::new(head);
-    for table in snapshot.tables()? {
+    for table in snapshot.tables() {
         tally.table(&table.name)?;
         let named = TableHead { table: table.name.clone(), columns: table.columns.clone() };
         write_record(out, &mut tally, TABLE, &serde_json::to_vec(&named)?)?;
         let mut block = Vec::new();
-        snapshot.rows(&table, |values| {
+        snapshot.rows(table, |values| {
             each()?;
             tally.row()?;
             block.clear();

@@ -28,6 +28,7 @@ mod session;
 pub mod sql;
 mod sqlite;
 mod tables;
+mod tables_postgres;
 mod teams;
 mod tokens;
 mod tx;
@@ -58,7 +59,8 @@ pub use root_keys::VersionPlace;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
 pub use service_accounts::CredentialHolder;
 pub use session::Value;
-pub use tables::{Filling, Loading, SCHEMA_VERSION, Snapshot, Table, empty_log};
+pub use tables::{Check, Filling, Loading, SCHEMA_VERSION, Snapshot, Table, empty_log};
+pub use tables_postgres::NewDatabase;
 pub use tokens::{NewToken, TokenHolder};
 pub use tx::{Note, Tx};
 
@@ -211,6 +213,13 @@ trait Run: Send {
     fn answer(self: Box<Self>, ended: Result<()>);
 }
 
+/// What a database is opened for. One that a restore has not finished is its alone.
+#[derive(Clone, Copy)]
+enum Work {
+    Serving,
+    Restoring,
+}
+
 #[derive(PartialEq)]
 enum Keep {
     Yes,
@@ -228,10 +237,28 @@ impl Store {
 
     /// Opens the store on a PostgreSQL server, and brings its schema up to date.
     pub fn connect(settings: &StoreConfig, folder: &Path, lock: File) -> anyhow::Result<Self> {
+        Self::connect_for(Work::Serving, settings, folder, lock)
+    }
+
+    /// As [`Store::connect`], for the restore that has filled the database and has not finished it yet.
+    pub fn connect_unfinished(
+        settings: &StoreConfig,
+        folder: &Path,
+        lock: File,
+    ) -> anyhow::Result<Self> {
+        Self::connect_for(Work::Restoring, settings, folder, lock)
+    }
+
+    fn connect_for(
+        work: Work,
+        settings: &StoreConfig,
+        folder: &Path,
+        lock: File,
+    ) -> anyhow::Result<Self> {
         let server = postgres_server::Server::new(settings, folder)?;
         let lanes = Lanes::connected(settings.connections);
         let (epochs, heard) = (Epochs::new(true), postgres_threads::Heard::new());
-        let threads = postgres_threads::open(server, &lanes, &epochs, &heard)?;
+        let threads = postgres_threads::open(server, &lanes, &epochs, &heard, work)?;
         Ok(Self::of(lanes, epochs, threads, Some(heard), lock))
     }
 

@@ -17,7 +17,8 @@ use tokio::sync::oneshot;
 use super::postgres::{Postgres, not_connected};
 use super::postgres_server::Server;
 use super::session::{Session, Value};
-use super::{BATCH_MAX, Epochs, Job, Keep, Lanes, MIGRATIONS, Run, Tx, sql, start};
+use super::tables_postgres::UNFINISHED;
+use super::{BATCH_MAX, Epochs, Job, Keep, Lanes, MIGRATIONS, Run, Tx, Work, sql, start};
 use crate::error::{Error, Result};
 use crate::model::event::Event;
 
@@ -56,13 +57,14 @@ pub(super) fn open(
     lanes: &Lanes,
     epochs: &Arc<Epochs>,
     heard: &Arc<Heard>,
+    work: Work,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let server = Arc::new(server);
     // On a thread of its own: whoever opens a store may be within a runtime already.
     let first = std::thread::scope(|scope| {
         let first = scope.spawn(|| {
             let mut first = Postgres::new(server.clone())?;
-            first.runtime.clone().block_on(migrate(&mut first)).map(|()| first)
+            first.runtime.clone().block_on(migrate(&mut first, work)).map(|()| first)
         });
         first.join().map_err(|_| anyhow::anyhow!("bringing the schema up to date has panicked"))?
     })?;
@@ -338,7 +340,7 @@ fn listen(mut session: Postgres, jobs: &Receiver<Job>, epochs: &Epochs, heard: &
 
 /// Runs each migration that has not run, once however many servers start at a time: the row that says so is written
 /// ahead of it in the same transaction, and whoever comes second waits for that.
-async fn migrate(session: &mut Postgres) -> anyhow::Result<()> {
+async fn migrate(session: &mut Postgres, work: Work) -> anyhow::Result<()> {
     let told = |error: Error| anyhow::anyhow!("{}", error.cause());
     session.connect().await.map_err(told)?;
     let bytewise = session.query(sql::COMPARES_BYTES, &[]).await.map_err(told)?;
@@ -351,6 +353,12 @@ async fn migrate(session: &mut Postgres) -> anyhow::Result<()> {
     // Two that make it at once meet in the catalogue.
     if session.control(table).await.is_err() {
         session.control(table).await.map_err(told)?;
+    }
+    // INVARIANT: a restore commits its mark together with the table, so whoever sees the table sees the mark.
+    let marked = !session.query(sql::FIND_UNFINISHED, &[]).await.map_err(told)?.is_empty();
+    match work {
+        Work::Serving => ensure!(!marked, UNFINISHED),
+        Work::Restoring => ensure!(marked, "the database is not the one that was filled"),
     }
     let have = session.query(sql::FIND_SCHEMA_VERSION, &[]).await.map_err(told)?;
     let have = have.first().map_or(0, |row| row.get::<_, i64>(0));

@@ -311,6 +311,9 @@ statements! {
     COMPARES_BYTES = "SELECT 'B' < 'a' AND 'a' < 'é'";
     FIND_SCHEMA_VERSION = "SELECT COALESCE(MAX(version), 0) FROM schema_versions";
     CLAIM_SCHEMA_VERSION = "INSERT INTO schema_versions (version) VALUES ($1) ON CONFLICT DO NOTHING";
+    /// The row that stands there while a restore is at work.
+    FIND_UNFINISHED = "SELECT version FROM schema_versions WHERE version = 0";
+    CLEAR_UNFINISHED = "DELETE FROM schema_versions WHERE version = 0";
 
     // Projects and their IAM policies.
     INSERT_PROJECT = "INSERT INTO projects (organisation_id, project_id, slug, name, description, labels,
@@ -776,6 +779,16 @@ statements! {
 /// whenever a server becomes the primary.
 pub const FIND_TIMELINE: &str = "SELECT pg_walfile_name(pg_current_wal_lsn())";
 
+/// Whether a server or a restore has worked on a PostgreSQL database.
+pub const HAS_SCHEMA_VERSIONS: &str = "SELECT to_regclass('schema_versions') IS NOT NULL";
+
+/// Makes the table, with the row of a restore that has not been finished in it. Of two, one succeeds.
+pub const MARK_UNFINISHED: &str =
+    "BEGIN; CREATE TABLE schema_versions (version BIGINT NOT NULL PRIMARY KEY);
+    INSERT INTO schema_versions (version) VALUES (0); COMMIT";
+
+pub const LOCK_SCHEMA_VERSIONS: &str = "LOCK TABLE schema_versions";
+
 /// As `INSERT_EVENT`, each parameter an array with a value for each record, which PostgreSQL alone has. What is there
 /// already stays.
 pub const INSERT_EVENTS: &str = concat!(
@@ -794,4 +807,20 @@ pub fn all_rows(table: &str, columns: &[String], key: &[String]) -> String {
 pub fn insert_row(table: &str, columns: &[String]) -> String {
     let values: Vec<_> = (1..=columns.len()).map(|number| format!("${number}")).collect();
     format!("INSERT INTO {table} ({}) VALUES ({})", columns.join(", "), values.join(", "))
+}
+
+/// As [`insert_row`], for many rows in PostgreSQL's binary form.
+pub fn copy_rows(table: &str, columns: &[String]) -> String {
+    format!("COPY {table} ({}) FROM STDIN WITH (FORMAT binary)", columns.join(", "))
+}
+
+/// Has a PostgreSQL server look at tables that were just filled, so that it plans well from the first moment.
+pub fn analyse<'t>(tables: impl Iterator<Item = &'t str>) -> String {
+    tables.map(|table| format!("ANALYZE {table};")).collect()
+}
+
+/// Drops tables, whatever refers to what, and the versions of their schema.
+pub fn drop_tables<'t>(tables: impl Iterator<Item = &'t str>) -> String {
+    let names: Vec<_> = tables.chain(["schema_versions"]).collect();
+    format!("DROP TABLE IF EXISTS {}", names.join(", "))
 }

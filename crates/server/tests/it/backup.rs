@@ -19,7 +19,7 @@ impl Operator {
         self.run(&["backup", self.file(name).to_str().unwrap()])
     }
 
-    fn backed_up(&self, name: &str) -> PathBuf {
+    pub fn backed_up(&self, name: &str) -> PathBuf {
         let done = self.back_up(name);
         assert!(done.well, "{}", done.log);
         assert!(done.said.is_empty(), "only data goes to stdout");
@@ -27,12 +27,12 @@ impl Operator {
         self.file(name)
     }
 
-    fn verified(&self, file: &Path) -> Ended {
+    pub fn verified(&self, file: &Path) -> Ended {
         self.run(&["backup", "--verify", file.to_str().unwrap()])
     }
 
     /// Another machine: a folder of its own with the same root key and nothing else, as the same operator.
-    fn elsewhere(&self) -> Self {
+    pub fn elsewhere(&self) -> Self {
         let mut other = Self::new();
         other.configure("");
         other.token.clone_from(&self.token);
@@ -43,7 +43,7 @@ impl Operator {
         other
     }
 
-    fn restored(&self, file: &Path) {
+    pub fn restored(&self, file: &Path) {
         let done = self.run(&["restore", file.to_str().unwrap()]);
         assert!(done.well && done.said.is_empty(), "{}", done.log);
         assert!(done.log.contains("restored the backup of 20"), "{}", done.log);
@@ -51,7 +51,7 @@ impl Operator {
     }
 
     /// What is in a folder, but for the file that locks it.
-    fn names(&self, folder: &str) -> Vec<String> {
+    pub fn names(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.file(folder)).unwrap();
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -61,14 +61,14 @@ impl Operator {
     }
 }
 
-fn put(server: &Server, http: &Client, path: &str, value: &str) {
+pub(crate) fn put(server: &Server, http: &Client, path: &str, value: &str) {
     let url = format!("/v1/secrets/nl-01/secret{path}/versions");
     let (status, told) = server.json(http, "POST", &url, json!({"secretString": base64(value)}));
     assert_eq!(status, 200, "{told}");
 }
 
 /// An answer without what the clock changes after a restore: keys have one more version.
-fn without_key_versions(mut answer: Json) -> Json {
+pub(crate) fn without_key_versions(mut answer: Json) -> Json {
     fn walk(part: &mut Json) {
         match part {
             Json::Object(fields) => {
@@ -182,7 +182,7 @@ fn a_restored_store_answers_as_the_one_before() {
 }
 
 /// Lets the writers of a test end, however it ends.
-struct Ends<'a>(&'a AtomicBool);
+pub(crate) struct Ends<'a>(pub &'a AtomicBool);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {

@@ -46,7 +46,7 @@ fn backed_up(world: &World) -> (tempfile::TempDir, PathBuf) {
 async fn restore(config: &Config, file: &Path) -> Result<String, String> {
     wait_for(&config.data);
     let (config, file) = (config.clone(), file.to_owned());
-    let run = move || backup::restore(config, &file, &Progress::default());
+    let run = move || backup::restore(&config, &file, &Progress::default());
     let done = tokio::task::spawn_blocking(run).await.unwrap();
     done.map_err(|error| format!("{error:#}"))
 }
@@ -82,7 +82,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// Every row of every table, as the schema has it.
-fn contents(folder: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
+pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
     let database = Connection::open(folder.join("coffer.db")).unwrap();
     let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
     let mut statement = database.prepare(tables).unwrap();
@@ -101,15 +101,15 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
 
 /// Puts a row into every table that has none, made up from the schema: what refers to a row refers to one that is
 /// there, and every other column has a value of its type.
-fn fill_every_table(world: &World) {
-    let database = Connection::open(world.folder.path().join("coffer.db")).unwrap();
+pub(crate) fn fill_every_table(folder: &Path, root_key: &str) {
+    let database = Connection::open(folder.join("coffer.db")).unwrap();
     database.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
     let texts = |sql: String| -> Vec<(String, String)> {
         let mut statement = database.prepare(&sql).unwrap();
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         rows.map(Result::unwrap).collect()
     };
-    let mut empty: Vec<_> = contents(world.folder.path()).into_iter().collect();
+    let mut empty: Vec<_> = contents(folder).into_iter().collect();
     empty.retain(|(_, rows)| rows.is_empty());
     assert!(empty.len() > 5);
     // What refers to an empty table is filled after it.
@@ -128,7 +128,7 @@ fn fill_every_table(world: &World) {
                     // Of one row, where a key has several columns.
                     format!("(SELECT {key} FROM {other} ORDER BY rowid LIMIT 1)")
                 }
-                _ if column == "root_key" => format!("'{}'", world.app.keyring.fingerprint()),
+                _ if column == "root_key" => format!("'{root_key}'"),
                 (None, "TEXT") => format!("'{table} ü {column}'"),
                 (None, "BIGINT") => "-7".to_owned(),
                 (None, kind) => format!("x'00ff{:02x}'", kind.len()),
@@ -144,7 +144,7 @@ fn fill_every_table(world: &World) {
 async fn every_row_of_every_table_comes_back() {
     let world = World::new().await;
     world.secret("/kept", "hunter2").await;
-    fill_every_table(&world);
+    fill_every_table(world.folder.path(), world.app.keyring.fingerprint());
     let before = contents(world.folder.path());
     assert!(before.len() > 20 && before.values().all(|rows| !rows.is_empty()));
     let (_kept, file) = backed_up(&world);

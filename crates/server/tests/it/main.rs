@@ -48,6 +48,7 @@ mod lists;
 mod matrix;
 mod metadata;
 mod migrations;
+mod moving;
 mod openapi;
 mod pages;
 mod paths;

@@ -116,7 +116,7 @@ pub async fn schema_of_its_own(url: &str) -> StoreConfig {
 }
 
 /// Runs SQL on a PostgreSQL server, on a thread of its own; what it finds, as texts.
-fn select(url: &str, sql: &str) -> Vec<Vec<String>> {
+pub fn select(url: &str, sql: &str) -> Vec<Vec<String>> {
     use tokio_postgres::SimpleQueryMessage::Row;
     let run = async {
         let (client, connection) =
