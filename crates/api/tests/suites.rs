@@ -5,6 +5,8 @@ fn main() {
     if std::env::var_os("COFFER_TEST_SCRIPT").is_none() {
         println!("skipped by plain `cargo test`: tests/getting-started.sh, tests/command-line.sh,");
         println!("tests/interop.sh, tests/authlib.sh, tests/schemathesis.sh, tests/postgres.sh,");
-        println!("tests/kill-rounds.py, tests/histories.py; `./test` installs what they need and runs them");
+        println!(
+            "tests/kill-rounds.py, tests/histories.py; `./test` installs what they need and runs them"
+        );
     }
 }

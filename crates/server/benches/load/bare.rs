@@ -82,14 +82,9 @@ pub struct Put<'s> {
 }
 
 impl Put<'_> {
-    /// Of `FIND_SECRET`.
+    /// Of `FIND_SECRET_TO_SEAL`.
     pub fn secret(&self) -> [Value<'_>; 4] {
         [Text(&self.scope.organisation), Text(&self.scope.region), Text(""), Text(&self.path)]
-    }
-
-    /// Of `FIND_KEY_MATERIAL`.
-    pub fn material(&self) -> [Value<'_>; 3] {
-        [Text(&self.scope.organisation), Text(&self.scope.key), Int(1)]
     }
 
     /// Of `INSERT_SECRET_VERSION`.

@@ -94,7 +94,6 @@ async fn find_scope(client: &Client) -> Result<Scope> {
 
 struct Statements {
     find_secret: Statement,
-    find_material: Statement,
     insert_version: Statement,
     use_quota: Statement,
     set_latest: Statement,
@@ -106,8 +105,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 impl Statements {
     async fn of(client: &Client) -> Result<Self> {
         Ok(Self {
-            find_secret: client.prepare(sql::FIND_SECRET).await?,
-            find_material: client.prepare(sql::FIND_KEY_MATERIAL).await?,
+            find_secret: client.prepare(sql::FIND_SECRET_TO_SEAL).await?,
             insert_version: client.prepare(sql::INSERT_SECRET_VERSION).await?,
             use_quota: client.prepare(sql::USE_QUOTA).await?,
             set_latest: client.prepare(sql::SET_LATEST_VERSION).await?,
@@ -128,7 +126,6 @@ impl Statements {
         let rows = client.query(&self.find_secret, &bound(&put.secret())).await?;
         let row = rows.first().context("no such secret")?;
         let (secret, version) = (row.try_get::<_, &str>("secret_id")?, latest(row)? + 1);
-        client.query(&self.find_material, &bound(&put.material())).await?;
         client.execute(&self.insert_version, &bound(&put.version(secret, version))).await?;
         client.query(&self.use_quota, &bound(&put.quota())).await?;
         client.execute(&self.set_latest, &bound(&put.latest(secret, version))).await?;
@@ -140,13 +137,10 @@ impl Statements {
 
     /// Waits twice: for what it reads, and for all that it writes.
     async fn put_pipelined(&self, client: &Client, put: &Put<'_>) -> Result<()> {
-        let (at, key) = (put.secret(), put.material());
-        let (at, key) = (bound(&at), bound(&key));
-        let ((), rows, _) = tokio::try_join!(
-            client.batch_execute(BEGIN),
-            client.query(&self.find_secret, &at),
-            client.query(&self.find_material, &key),
-        )?;
+        let at = put.secret();
+        let at = bound(&at);
+        let ((), rows) =
+            tokio::try_join!(client.batch_execute(BEGIN), client.query(&self.find_secret, &at),)?;
         let row = rows.first().context("no such secret")?;
         let (secret, version) = (row.try_get::<_, &str>("secret_id")?, latest(row)? + 1);
         let (new, quota, set) =

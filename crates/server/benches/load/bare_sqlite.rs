@@ -76,7 +76,6 @@ struct Statements<'c> {
     release: Statement<'c>,
     commit: Statement<'c>,
     find_secret: Bound<'c>,
-    find_material: Bound<'c>,
     insert_version: Bound<'c>,
     use_quota: Bound<'c>,
     set_latest: Bound<'c>,
@@ -90,8 +89,7 @@ impl<'c> Statements<'c> {
             savepoint: connection.prepare("SAVEPOINT operation")?,
             release: connection.prepare("RELEASE operation")?,
             commit: connection.prepare("COMMIT")?,
-            find_secret: Bound::new(connection, sql::FIND_SECRET)?,
-            find_material: Bound::new(connection, sql::FIND_KEY_MATERIAL)?,
+            find_secret: Bound::new(connection, sql::FIND_SECRET_TO_SEAL)?,
             insert_version: Bound::new(connection, sql::INSERT_SECRET_VERSION)?,
             use_quota: Bound::new(connection, sql::USE_QUOTA)?,
             set_latest: Bound::new(connection, sql::SET_LATEST_VERSION)?,
@@ -105,7 +103,6 @@ impl<'c> Statements<'c> {
             let row = rows.next()?.context("no such secret")?;
             (row.get::<_, String>("secret_id")?, row.get::<_, i64>("latest_version")? + 1)
         };
-        self.find_material.query(&put.material())?.next()?.context("no such key")?;
         self.insert_version.change(&put.version(&secret, version))?;
         self.use_quota.query(&put.quota())?.next()?.context("no such quota")?;
         self.set_latest.change(&put.latest(&secret, version))?;

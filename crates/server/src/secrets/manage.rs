@@ -40,7 +40,8 @@ pub async fn create(
             .ok_or(Error::not_found("KMS key"))?;
         key.key_type.check(Use::Secrets)?;
         key.check_active()?;
-        let (key_version, sealed) = seal(app, tx, &at, &key, (1, &body.value)).await?;
+        let material = tx.find_key_material(&key.id, key.latest_version).await?;
+        let (key_version, sealed) = seal(app, tx, &at, (&key, material), (1, &body.value)).await?;
         let names = names_in(tx, body.policy.as_ref()).await?;
         let id = app.clock.fresh_id("s-")?;
         let new = NewSecret {

@@ -85,15 +85,14 @@ fn wrapped(at: &Address, key: &Key, version: i64, material: Option<Wrapped>) -> 
     Ok(WrappedKey { name, wrapped })
 }
 
-/// Seals a value under the key's latest version: which one that was, and the seal.
+/// Seals a value under the key's latest version, of this material: which one that was, and the seal.
 async fn seal(
     app: &App,
     tx: &mut Tx,
     at: &Address,
-    key: &Key,
+    (key, material): (&Key, Option<Wrapped>),
     (version, value): (i64, &NewValue),
 ) -> Result<(i64, Sealed)> {
-    let material = tx.find_key_material(&key.id, key.latest_version).await?;
     let with = wrapped(at, key, key.latest_version, material)?;
     let permit = budget::permit_in(app, tx, &with.name).await?;
     let sealed = app.keyring.seal_value(&with, at, version, value, &permit)?;

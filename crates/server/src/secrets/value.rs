@@ -124,7 +124,7 @@ pub async fn put(
     });
     gate::write(app, call, named.ask(Action::PutSecretValue), async move |tx, scope| {
         let (at, now) = (address(scope)?, shared.clock.now());
-        let secret = tx.read_secret(&at).await?;
+        let (secret, material) = tx.read_secret_to_seal(&at).await?;
         let (path, value) = body.as_ref().map_err(Clone::clone)?;
         check_body_path(path.as_deref(), &at)?;
         precondition.check(secret.object_version)?;
@@ -133,7 +133,8 @@ pub async fn put(
         let policy = stored_policy(&secret)?.map(|(_, policy)| policy);
         check_policy(&shared, scope, policy.as_ref(), Action::PutSecretValue)?;
         let version = secret.latest_version + 1;
-        let (key_version, sealed) = seal(&shared, tx, &at, &secret.key, (version, value)).await?;
+        let (key_version, sealed) =
+            seal(&shared, tx, &at, (&secret.key, material), (version, value)).await?;
         let with = (value.format, key_version);
         // On a server both are sent before the answer to either is waited for.
         tx.set_latest_version(&secret.id, version, now).await?;

@@ -4,8 +4,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long rows are trusted that other servers may change.
-const TRUST: Duration = Duration::from_millis(500);
+/// How long rows are trusted that other servers may change: a little less than the second after which no answer may
+/// be behind.
+const TRUST: Duration = Duration::from_millis(900);
 /// Identities that share a slot count as changed together.
 const SLOTS: usize = 4096;
 

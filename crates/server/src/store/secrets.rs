@@ -112,6 +112,15 @@ impl Tx {
         self.find_secret(at).await?.ok_or(Error::not_found("secret"))
     }
 
+    /// Everything a put needs in one look-up: the secret, and the latest material of its key if it is there.
+    pub async fn read_secret_to_seal(&mut self, at: &Address) -> Result<(Secret, Option<Wrapped>)> {
+        let values =
+            [Text(&at.organisation), Text(&at.region), Text(&at.project), Text(at.path.as_str())];
+        let read = |row: &Columns<'_>| Ok((read_secret(row)?, read_wrapped(row)?));
+        let found = self.row(sql::FIND_SECRET_TO_SEAL, &values, read).await?;
+        found.ok_or(Error::not_found("secret"))
+    }
+
     /// Everything a reveal needs in one look-up; `version` 0 means the current one.
     pub async fn read_value(&mut self, at: &Address, version: i64) -> Result<FoundValue> {
         let values = [

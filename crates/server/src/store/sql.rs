@@ -703,6 +703,13 @@ statements! {
     FIND_SECRET = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), " FROM secrets s
         JOIN kms_keys k ON k.organisation_id = s.organisation_id AND k.key_id = s.key_id
         WHERE s.organisation_id = $1 AND s.region_id = $2 AND s.project_id = $3 AND s.path = $4");
+    /// A secret with the latest version of its key, which seals.
+    FIND_SECRET_TO_SEAL = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), ",
+        m.root_key, m.wrapped_material FROM secrets s
+        JOIN kms_keys k ON k.organisation_id = s.organisation_id AND k.key_id = s.key_id
+        LEFT JOIN kms_key_versions m ON m.organisation_id = k.organisation_id AND m.key_id = k.key_id
+            AND m.version = k.latest_version
+        WHERE s.organisation_id = $1 AND s.region_id = $2 AND s.project_id = $3 AND s.path = $4");
     /// A secret, the wanted version ($5, 0 for the current one) and the key version that sealed it.
     FIND_VALUE = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), ",
         v.version, v.format, v.destroyed_at, v.wrapped_data_key, v.sealed_value, v.key_version,

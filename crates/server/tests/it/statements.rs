@@ -41,6 +41,7 @@ async fn what_must_be_cheap_searches_and_never_scans() {
         "LIST_SECRETS",
         "FIND_SECRET",
         "FIND_VALUE",
+        "FIND_SECRET_TO_SEAL",
         "FIND_TOKEN",
         "FIND_CREDENTIAL",
         "FIND_CREDENTIAL_HOLDER",
