@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, ToSql};
 
 use super::session::{Columns, Row, Value, holds_nul};
 use super::{BATCH_MAX, Epochs, Job, Keep, Lanes, MIGRATIONS, Run, Tx, drive, start};
@@ -22,6 +22,8 @@ use crate::error::{Error, Result};
 
 /// Operations that one reading transaction may carry.
 const READS_AT_ONCE: usize = 16;
+/// Bytes of a file that is looked through before anything is served from it; of a larger one, beside that.
+const CHECKED_FIRST: u64 = 64 << 20;
 /// Milliseconds that a reading operation may take.
 const READ_MILLIS_MAX: u64 = 10_000;
 /// How long a connection waits for another one.
@@ -162,12 +164,24 @@ pub(super) fn open(
     epochs: &Arc<Epochs>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let file = folder.join("coffer.db");
-    let connection = connect(&file)?;
-    migrate(&connection, MIGRATIONS.len())?;
+    let opened = connect(&file)
+        .and_then(|connection| migrate(&connection, MIGRATIONS.len()).map(|()| connection));
+    let connection = opened.map_err(|error| told(&file, error))?;
     let mut writer = Sqlite::new(connection);
     // A crash may have kept the log from being emptied of what was erased for ever.
     writer.log_holds_erased = true;
     writer.forget_erased();
+    if file.metadata()?.len() <= CHECKED_FIRST {
+        check(&file).map_err(|error| told(&file, error))?;
+    } else {
+        let file = file.clone();
+        // Not waited for: it only reads, and tells the operator.
+        start("store-checker", move || {
+            if let Err(error) = check(&file).map_err(|error| told(&file, error)) {
+                tracing::error!("{error:#}");
+            }
+        })?;
+    }
     #[cfg(feature = "faults")]
     let _ = writer.faults.set(epochs.faults.clone());
     let jobs = lanes.writer.waiting.clone();
@@ -179,6 +193,32 @@ pub(super) fn open(
         }
     }
     Ok(threads)
+}
+
+/// Looks through all pages of the file.
+fn check(file: &Path) -> anyhow::Result<()> {
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    anyhow::ensure!(found == "ok", damaged(file, &found));
+    Ok(())
+}
+
+/// An error of the file, in words that help where it is damaged.
+fn told(file: &Path, error: anyhow::Error) -> anyhow::Error {
+    let code = error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
+    match code {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            anyhow::anyhow!(damaged(file, &error.to_string()))
+        }
+        _ => error,
+    }
+}
+
+fn damaged(file: &Path, found: &str) -> String {
+    let file = file.display();
+    format!(
+        "{file} is damaged: {found}. Keep it as it is, and restore a backup into another folder"
+    )
 }
 
 /// The file of a transaction of this store.

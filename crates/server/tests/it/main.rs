@@ -22,6 +22,7 @@ mod common;
 mod create;
 mod create_keys;
 mod custody;
+mod damage;
 mod elevations;
 mod explain;
 mod fault_cases;
