@@ -138,6 +138,8 @@ where
     let done = app
         .store
         .write(&organisation, async move |tx| {
+            // Also where nothing changes: what this call was told, no later one may find otherwise in memory.
+            tx.row_changed(&scope.subject);
             // INVARIANT: decided on what holds when the change is made, however long it has waited for its turn.
             let outcome = match renew(tx, &claim, &scope, action, clock.now()).await {
                 Ok(renewed) => {
@@ -184,6 +186,7 @@ where
         _ => app.store.read(&organisation, look).await,
     };
     let (outcome, notes) = done.unwrap_or_else(|failure| (Err(failure), Vec::new()));
+    app.store.changes().seen(&record.subject);
     record.end(app, outcome, notes).await
 }
 

@@ -56,8 +56,8 @@ impl Values {
     ) -> Result<Arc<Known>> {
         let name = (at, version);
         let holds = |entry: &Arc<Entry>| {
-            let identities =
-                [entry.known.found.secret.id.as_str(), &entry.known.found.secret.key.id];
+            let secret = &entry.known.found.secret;
+            let identities = [secret.id.as_str(), &secret.key.id, &secret.path];
             self.store.changes().hold_since(&entry.read_at, &identities)
         };
         if let Some(entry) = self.found.get(&name).filter(holds) {

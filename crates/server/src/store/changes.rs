@@ -42,6 +42,13 @@ impl Changes {
         identities.iter().all(is_unchanged) && !(self.is_shared && moment.at.elapsed() > TRUST)
     }
 
+    /// What was just read may be newer than what is remembered, where other servers change it.
+    pub fn seen(&self, identity: &str) {
+        if self.is_shared {
+            self.mark(identity);
+        }
+    }
+
     /// Marks rows as changed. What was read earlier does not hold any more.
     pub(super) fn mark(&self, identity: &str) {
         let number = self.number.fetch_add(1, Ordering::SeqCst) + 1;

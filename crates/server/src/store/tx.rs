@@ -133,8 +133,8 @@ impl Tx {
         std::mem::take(&mut self.batch_events)
     }
 
-    /// Rows of a secret or a key have changed that others may remember.
-    pub(super) fn row_changed(&mut self, identity: &str) {
+    /// Rows of a secret or a key may have changed that others remember: by identity, or by path.
+    pub fn row_changed(&mut self, identity: &str) {
         self.changed_rows.push(identity.to_owned());
     }
 
