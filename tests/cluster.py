@@ -17,6 +17,8 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
+# Seconds for which another server may still show what was before.
+BEHIND = 1.0
 SECRETS, WRITERS, READERS = 6, 8, 2
 # As a client would have it.
 PATIENCE = 10
@@ -135,7 +137,8 @@ class Load:
         self.lock, self.ended = threading.Lock(), threading.Event()
         # (path, value): version and request of each acknowledged put.
         self.acknowledged, self.tried = {}, set()
-        self.latest = dict.fromkeys(self.paths, 1)
+        # By path: when each version was acknowledged.
+        self.latest = {path: [(0, 1)] for path in self.paths}
         # By server: when it has answered well.
         self.put_at = {server.name: [] for server in servers}
         self.read_at = {server.name: [] for server in servers}
@@ -168,7 +171,7 @@ class Load:
                 if status == 200:
                     with self.lock:
                         self.acknowledged[path, value] = answer["version"], request
-                        self.latest[path] = max(self.latest[path], answer["version"])
+                        self.latest[path].append((time.monotonic(), answer["version"]))
                         self.put_at[server.name].append(time.monotonic())
                     break
                 self.note(status, answer)
@@ -188,7 +191,8 @@ class Load:
         while not self.ended.is_set():
             at += 1
             server, path = self.servers[at % len(self.servers)], random.choice(self.paths)
-            known = self.latest[path]
+            bound = time.monotonic() - BEHIND
+            known = max(version for when, version in list(self.latest[path]) if when <= bound)
             status, answer, _ = server.call("POST", f"/v1/secrets/nl-01/secret{path}/value", {})
             if status == 200:
                 with self.lock:
