@@ -22,7 +22,8 @@ port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0));
   "${as[@]}" "$pg_ctl" -D data -l server.log -w start >/dev/null \
     -o "-p $port -k $folder -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=400"
 )
-# As `./test` has built it, with all crates. What is about the embedded store's files, or about no store at all, has run before.
+# With all crates, as `./test` has built it. What is about the embedded store's files, or about no store at all, has run
+# before.
 COFFER_TEST_POSTGRES="postgres://coffer@127.0.0.1:$port/postgres?sslmode=disable" \
   cargo test --locked --workspace --test it -- --skip process:: --skip custody:: --skip backup:: --skip backup_format:: \
   --skip statements:: --skip migrations:: --skip tidy:: --skip specification:: --skip openapi::
