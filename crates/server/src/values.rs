@@ -55,17 +55,28 @@ impl Values {
         look: impl AsyncFnOnce() -> Result<Known>,
     ) -> Result<Arc<Known>> {
         let name = (at, version);
-        let holds = |entry: &Arc<Entry>| {
-            let secret = &entry.known.found.secret;
-            let identities = [secret.id.as_str(), &secret.key.id, &secret.path];
-            self.store.changes().hold_since(&entry.read_at, &identities)
-        };
-        if let Some(entry) = self.found.get(&name).filter(holds) {
+        if let Some(entry) = self.found.get(&name).filter(|entry| self.holds(entry)) {
             return Ok(entry.known.clone());
         }
         let read_at = self.store.changes().now();
         let known = Arc::new(look().await?);
         self.found.insert(name, Arc::new(Entry { read_at, known: known.clone() }));
         Ok(known)
+    }
+
+    /// Forgets what does not hold any more: what was destroyed is not to stay in memory until its place is needed.
+    pub fn forget_stale(&self) {
+        self.found.retain(|_, entry| self.holds(entry));
+    }
+
+    /// Bytes that they take, roughly.
+    pub fn bytes(&self) -> u64 {
+        self.found.weight()
+    }
+
+    fn holds(&self, entry: &Entry) -> bool {
+        let secret = &entry.known.found.secret;
+        let identities = [secret.id.as_str(), &secret.key.id, &secret.path];
+        self.store.changes().hold_since(&entry.read_at, &identities)
     }
 }

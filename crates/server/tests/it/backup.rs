@@ -190,32 +190,62 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// Each round: writers put values while a backup is taken and killed; under its name is nothing or a whole one. A
-/// whole one holds one instant: versions without a gap, a record for each.
-#[test]
-fn a_backup_under_load_is_of_one_instant_and_kill_9_leaves_none() {
-    const WRITERS: usize = 4;
-    let mut operator = Operator::new();
-    let http = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
-    operator.configure("");
-    operator.fill(&http);
-    let server = operator.serve();
+/// Writers that put values while a backup is taken, each into a secret of its own.
+const WRITERS: usize = 4;
+
+/// Does something beside them.
+pub(crate) fn beside_writers<T>(server: &Server, http: &Client, work: impl FnOnce() -> T) -> T {
     for writer in 0..WRITERS {
         let body = json!({"path": format!("/load/{writer}"), "kmsKeyIdentity": "k",
             "secretString": base64("0")});
-        assert_eq!(server.json(&http, "POST", "/v1/secrets/nl-01/secrets", body).0, 201);
+        assert_eq!(server.json(http, "POST", "/v1/secrets/nl-01/secrets", body).0, 201);
     }
     let done = AtomicBool::new(false);
-    let whole: Vec<_> = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let _ends = Ends(&done);
         for writer in 0..WRITERS {
-            let (server, http, done) = (&server, &http, &done);
+            let done = &done;
             scope.spawn(move || {
                 while !done.load(Ordering::SeqCst) {
                     put(server, http, &format!("/load/{writer}"), &format!("{writer}"));
                 }
             });
         }
+        work()
+    })
+}
+
+/// What was put meanwhile is there as it was at one instant: versions without a gap, a record for each.
+pub(crate) fn is_of_one_instant(server: &Server, http: &Client) {
+    for writer in 0..WRITERS {
+        let url = format!("/v1/secrets/nl-01/secret/load/{writer}");
+        let (_, told) =
+            server.json(http, "GET", &format!("{url}?includeVersions=true"), Json::Null);
+        let current = told["currentVersion"].as_i64().unwrap();
+        let numbers = told["versions"].as_array().unwrap().iter();
+        let numbers: Vec<_> = numbers.map(|v| v["version"].as_i64().unwrap()).collect();
+        assert_eq!(numbers, (1..=current).collect::<Vec<_>>(), "without a gap");
+        let log = format!(
+            "/v1/audit?limit=1&action=secrets.putSecretValue&resourceIdentity=/load/{writer}&responseStatus=200"
+        );
+        let (_, page) = server.json(http, "GET", &log, Json::Null);
+        assert_eq!(page["totalItems"].as_i64(), Some(current - 1), "a record for each version");
+        let (status, value) = server.json(http, "POST", &format!("{url}/value"), Json::Null);
+        let last = base64(if current > 1 { format!("{writer}") } else { "0".to_owned() });
+        assert_eq!((status, &value["secretString"]), (200, &json!(last)));
+    }
+}
+
+/// Each round: writers put values while a backup is taken and killed; under its name is nothing or a whole one. A
+/// whole one holds one instant: versions without a gap, a record for each.
+#[test]
+fn a_backup_under_load_is_of_one_instant_and_kill_9_leaves_none() {
+    let mut operator = Operator::new();
+    let http = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    operator.configure("");
+    operator.fill(&http);
+    let server = operator.serve();
+    let whole: Vec<_> = beside_writers(&server, &http, || {
         let mut killed = 0;
         for round in 0..12_u64 {
             let file = operator.file(&format!("killed-{round}"));
@@ -237,25 +267,7 @@ fn a_backup_under_load_is_of_one_instant_and_kill_9_leaves_none() {
         other.restored(&file);
         let server = other.serve();
         is_kept(&server, &http);
-        for writer in 0..WRITERS {
-            let url = format!("/v1/secrets/nl-01/secret/load/{writer}");
-            let (_, told) =
-                server.json(&http, "GET", &format!("{url}?includeVersions=true"), Json::Null);
-            let current = told["currentVersion"].as_i64().unwrap();
-            let numbers = told["versions"].as_array().unwrap().iter();
-            let numbers: Vec<_> = numbers.map(|v| v["version"].as_i64().unwrap()).collect();
-            assert_eq!(numbers, (1..=current).collect::<Vec<_>>(), "without a gap");
-            let log = format!(
-                "/v1/audit?limit=1&action=secrets.putSecretValue&resourceIdentity=/load/{writer}&responseStatus=200"
-            );
-            let (_, page) = server.json(&http, "GET", &log, Json::Null);
-            assert_eq!(page["totalItems"].as_i64(), Some(current - 1), "a record for each version");
-            let (status, value) = server.json(&http, "POST", &format!("{url}/value"), Json::Null);
-            assert_eq!(
-                (status, &value["secretString"]),
-                (200, &json!(base64(format!("{writer}"))))
-            );
-        }
+        is_of_one_instant(&server, &http);
     }
 }
 

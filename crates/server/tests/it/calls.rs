@@ -5,6 +5,17 @@ use serde_json::{Value as Json, json};
 use crate::project_calls::{self, InProject};
 use crate::world::{Answer, Asking, Person, World, base64};
 
+/// What the clock or the operator does. Moving to another root key takes several transactions, and stands by itself.
+pub const UNATTENDED: [&str; 7] = [
+    "kms.purge",
+    "kms.rotate.scheduled",
+    "platform.administrator.create",
+    "platform.administrator.delete",
+    "platform.bootstrap",
+    "platform.owner-token",
+    "platform.restore",
+];
+
 /// One operation of the API as it is really called. `KEY` and `PATH` stand for what is made for it.
 pub struct Call {
     pub action: &'static str,

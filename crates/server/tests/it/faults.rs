@@ -12,7 +12,7 @@ use coffer_server::store::Fault;
 use serde_json::json;
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::calls::{Call, Target, all_calls, target};
+use crate::calls::{Call, Target, UNATTENDED, all_calls, target};
 use crate::idempotency::posts_that_change;
 use crate::world::{Person, World};
 
@@ -102,17 +102,6 @@ enum Change {
     /// Made by the clock or by the operator, by the name of its action.
     Unattended(&'static str),
 }
-
-/// What nobody calls. Moving to another root key takes several transactions and has a test of its own.
-const UNATTENDED: [&str; 7] = [
-    "kms.purge",
-    "kms.rotate.scheduled",
-    "platform.administrator.create",
-    "platform.administrator.delete",
-    "platform.bootstrap",
-    "platform.owner-token",
-    "platform.restore",
-];
 
 /// Every action that changes something, once.
 fn changes() -> Vec<Change> {

@@ -6,7 +6,6 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -15,7 +14,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 use serde_json::{Value as Json, json};
 
-use crate::backup::{Ends, put, without_key_versions};
+use crate::backup::{beside_writers, is_of_one_instant, put, without_key_versions};
 use crate::backup_format::{contents, fill_every_table};
 use crate::custody::{Operator, is_kept};
 use crate::process::Server;
@@ -330,29 +329,13 @@ fn a_store_moves_to_postgresql_and_back_and_answers_the_same() {
 /// Writers put values while backups are taken: each holds one instant, versions without a gap and a record for each.
 #[test]
 fn a_backup_from_postgresql_under_load_is_of_one_instant() {
-    const WRITERS: usize = 4;
     let Some(url) = database() else { return };
     let (operator, file) = filled(20_000);
     let http = Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
     let there = operator.on(&url);
     there.restored_into_database(&file);
     let server = there.serve();
-    for writer in 0..WRITERS {
-        let body = json!({"path": format!("/load/{writer}"), "kmsKeyIdentity": "k",
-            "secretString": base64("0")});
-        assert_eq!(server.json(&http, "POST", "/v1/secrets/nl-01/secrets", body).0, 201);
-    }
-    let done = AtomicBool::new(false);
-    let whole: Vec<_> = std::thread::scope(|scope| {
-        let _ends = Ends(&done);
-        for writer in 0..WRITERS {
-            let (server, http, done) = (&server, &http, &done);
-            scope.spawn(move || {
-                while !done.load(Ordering::SeqCst) {
-                    put(server, http, &format!("/load/{writer}"), &format!("{writer}"));
-                }
-            });
-        }
+    let whole: Vec<_> = beside_writers(&server, &http, || {
         (0..3).map(|n| there.backed_up(&format!("whole-{n}"))).collect()
     });
     drop(server);
@@ -361,19 +344,7 @@ fn a_backup_from_postgresql_under_load_is_of_one_instant() {
         back.restored(&file);
         let server = back.serve();
         is_kept(&server, &http);
-        for writer in 0..WRITERS {
-            let url = format!("/v1/secrets/nl-01/secret/load/{writer}?includeVersions=true");
-            let (_, told) = server.json(&http, "GET", &url, Json::Null);
-            let current = told["currentVersion"].as_i64().unwrap();
-            let numbers = told["versions"].as_array().unwrap().iter();
-            let numbers: Vec<_> = numbers.map(|v| v["version"].as_i64().unwrap()).collect();
-            assert_eq!(numbers, (1..=current).collect::<Vec<_>>(), "without a gap");
-            let log = format!(
-                "/v1/audit?limit=1&action=secrets.putSecretValue&resourceIdentity=/load/{writer}&responseStatus=200"
-            );
-            let (_, page) = server.json(&http, "GET", &log, Json::Null);
-            assert_eq!(page["totalItems"].as_i64(), Some(current - 1), "a record for each version");
-        }
+        is_of_one_instant(&server, &http);
     }
 }
 

@@ -354,3 +354,15 @@ async fn an_array_in_place_of_a_body_gets_400() {
     }
     assert!(taken.is_empty(), "{taken:#?}");
 }
+
+#[tokio::test]
+async fn what_is_destroyed_does_not_stay_in_memory() {
+    let world = World::new().await;
+    world.secret("/app/a", "hunter2").await;
+    world.post(&world.owner, "/v1/secrets/nl-01/secret/app/a/value").expect(200).await;
+    world.app.values.forget_stale();
+    assert!(world.app.values.bytes() > 0, "what holds is kept");
+    world.delete(&world.owner, "/v1/secrets/nl-01/secret/app/a/versions?version=1").expect(204).await;
+    world.app.values.forget_stale();
+    assert_eq!(world.app.values.bytes(), 0);
+}
