@@ -174,6 +174,11 @@ class Server:
         self.child.terminate()
         assert self.child.wait() == 0, f"{self.name} did not end well: {self.said()}"
 
+    def check_log(self):
+        """The audit log is whole, whoever has written to it and however they ended."""
+        done = subprocess.run([self.cofferd, "audit", "verify", "--config", self.config], capture_output=True, text=True)
+        assert done.returncode == 0, f"the log of {self.name} is not whole: {done.stderr}"
+
     def said(self):
         """The end of its log."""
         with open(self.log) as log:

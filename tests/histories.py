@@ -318,6 +318,7 @@ def main():
             run = Run(servers[:count], f"/with-{count}", f"/v1/service-accounts/{account}/access-credentials")
             run.run(seconds)
             report(count, run)
+        servers[0].check_log()
     except (AssertionError, Lost, TimeoutError) as error:
         sys.exit(f"{error}\n" + "".join(f"{server.name}:\n{server.said()}" for server in servers if server.child))
     finally:

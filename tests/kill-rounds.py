@@ -270,6 +270,7 @@ class Case:
         left = [record for records in by_request.values() for record in records]
         promise(not left, f"a record of a change that nobody has asked for: {left[:1]}")
         self.unaudited.clear()
+        self.server.check_log()
 
     def check_wish(self, wish, by_request):
         done = 0

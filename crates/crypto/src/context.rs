@@ -21,6 +21,14 @@ pub enum Purpose {
     Request,
     /// A chunk of a backup, under the backup's own key.
     Backup,
+    /// A record of the audit log, behind the one before it.
+    AuditRecord,
+    /// Where a stream of audit records ends.
+    AuditHead,
+    /// Up to where a stream of audit records was dropped, because it was old.
+    AuditBase,
+    /// A list of all heads, which is signed.
+    AuditCheckpoint,
 }
 
 impl Purpose {
@@ -35,6 +43,10 @@ impl Purpose {
             Self::IdempotencyKey => "coffer/1/idempotency-key",
             Self::Request => "coffer/1/request",
             Self::Backup => "coffer/1/backup",
+            Self::AuditRecord => "coffer/1/audit-record",
+            Self::AuditHead => "coffer/1/audit-head",
+            Self::AuditBase => "coffer/1/audit-base",
+            Self::AuditCheckpoint => "coffer/1/audit-checkpoint",
         }
     }
 }

@@ -78,8 +78,13 @@ impl LastAccess {
     }
 
     /// Forgets what has been written, unless it has been touched again since.
-    pub fn written(&self, written: &HashMap<String, Accesses>) {
-        self.lock().retain(|secret, accesses| written.get(secret) != Some(accesses));
+    pub fn written(&self, written: &[(String, Accesses)]) {
+        let mut waiting = self.lock();
+        for (secret, accesses) in written {
+            if waiting.get(secret) == Some(accesses) {
+                waiting.remove(secret);
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Accesses>> {
@@ -110,9 +115,13 @@ impl LastUse {
     }
 
     /// Forgets what has been written, unless it has been used again since.
-    pub fn written(&self, written: &HashMap<String, i64>) {
+    pub fn written(&self, written: &[(String, i64)]) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|token, at| written.get(token) != Some(at));
+        for (token, at) in written {
+            if waiting.get(token) == Some(at) {
+                waiting.remove(token);
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod administration;
 mod admit;
 mod guests;
 mod once;
+mod own_keys;
 mod pages;
 mod record;
 
@@ -31,6 +32,7 @@ use crate::store::{Note, Tx};
 pub use administration::{About, administer, oversee};
 use admit::{admit, renew, renew_within};
 pub use guests::{Guest, welcome};
+pub use own_keys::{NewOwnKey, own_key};
 pub use pages::{Page, PageBounds, Pages, pages};
 use record::Record;
 

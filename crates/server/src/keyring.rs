@@ -2,6 +2,7 @@
 
 mod allowance;
 mod backup;
+mod chain;
 mod context;
 mod data;
 mod idempotency;
@@ -20,6 +21,7 @@ use crate::model::key::{Wrapped, WrappedKey};
 
 pub use allowance::{Allowance, Block, Permit, SEALS_AT_ONCE};
 pub use backup::{BackupKey, Behind, Place};
+pub use chain::{ChainKey, checkpoint_bytes, checkpoint_digest};
 pub use idempotency::TagKey;
 pub use material::Fresh;
 pub use signing::SigningKey;

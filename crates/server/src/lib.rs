@@ -41,6 +41,7 @@ pub mod lane;
 pub mod memory;
 pub mod model;
 pub mod platform;
+pub mod proof;
 pub mod secrets;
 pub mod store;
 pub mod values;
@@ -77,10 +78,17 @@ pub async fn open(config: Config, missing: WhenMissing) -> anyhow::Result<Arc<Ap
         false => Store::connect(&config.store, &config.data, lock)?,
     };
     let app = App::new(store, Keyring::new(first, others), Clock::System, config);
-    platform::root_keys::check(&app).await?;
-    platform::configure_regions(&app, &app.config.regions).await?;
-    platform::configure_quotas(&app, &app.config.quotas).await?;
+    prepare(&app).await?;
     Ok(app)
+}
+
+/// What has to be so before anything is recorded: the root keys are those of the store, records are linked, and regions
+/// and quotas are as the configuration wants them.
+pub async fn prepare(app: &Arc<App>) -> error::Result<()> {
+    platform::root_keys::check(app).await?;
+    audit::link_records(app).await?;
+    platform::configure_regions(app, &app.config.regions).await?;
+    platform::configure_quotas(app, &app.config.quotas).await
 }
 
 /// Serves the listeners until `shutdown` is ready, then drains, writes what waits and closes the store.
@@ -114,6 +122,9 @@ pub async fn serve(app: Arc<App>, listeners: Vec<TcpListener>, shutdown: impl Fu
     }
     if let Err(error) = jobs::flush_last_use(&app).await {
         tracing::warn!(cause = error.cause(), "last uses of tokens are lost");
+    }
+    if let Err(error) = audit::checkpoint_all(&app).await {
+        tracing::warn!(cause = error.cause(), "the audit log ends without a checkpoint");
     }
     app.store.close();
 }

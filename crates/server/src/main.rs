@@ -2,17 +2,17 @@
 
 use std::io::IsTerminal;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use coffer_server::app::App;
 use coffer_server::config::Config;
 use coffer_server::custody::WhenMissing;
 use coffer_server::platform::{self, Founding, administrators};
-use coffer_server::{backup, custody, dev, memory, open, serve};
+use coffer_server::{backup, custody, dev, memory, open, proof, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,7 +32,7 @@ enum Command {
     /// Make what is missing and serve: everything on one machine, for trying and developing.
     Dev {
         /// Address and port to listen on; port 0 picks a free one.
-        #[arg(long, default_value = "127.0.0.1:8200")]
+        #[arg(long, default_value_t = DEV_LISTEN)]
         listen: SocketAddr,
         /// Folder of the store and the root key.
         #[arg(long, default_value = "coffer-data")]
@@ -104,6 +104,11 @@ enum Command {
         #[arg(required_unless_present = "verify", conflicts_with = "verify")]
         out: Option<PathBuf>,
     },
+    /// Verify or export the audit log, while the server serves or not. Run it as the server's user.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Make a store out of a backup, where there is none yet.
     Restore {
         /// TOML file with the settings.
@@ -113,6 +118,54 @@ enum Command {
         r#in: PathBuf,
     },
 }
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Check every link, seal and signature: 0 if the log is whole, 1 and the first bad record if it is not.
+    Verify {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Verify an export instead, with the keys of the store; `-` reads it from stdin.
+        #[arg(long, value_name = "FILE", conflicts_with = "organisation")]
+        file: Option<PathBuf>,
+        /// Slug or identity of the only organisation to look at.
+        #[arg(long)]
+        organisation: Option<String>,
+    },
+    /// Write the log as JSON Lines, with all that proves that it is whole.
+    Export {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Slug or identity of the only organisation to export.
+        #[arg(long)]
+        organisation: Option<String>,
+        /// The file to make; `-` writes to stdout.
+        out: PathBuf,
+    },
+}
+
+/// Which store: by its settings, or by the folder that `cofferd dev` has made.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct StoreArguments {
+    /// TOML file with the settings.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Folder of a store that `cofferd dev` serves.
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+impl StoreArguments {
+    fn config(self) -> Result<Config> {
+        locked(match (self.config, self.data) {
+            (Some(config), _) => Config::load(&config)?,
+            (None, data) => Config::dev(DEV_LISTEN, data.context("no store")?),
+        })
+    }
+}
+
+const DEV_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8200);
 
 impl Command {
     /// Whether there must be a store already.
@@ -124,6 +177,7 @@ impl Command {
             | Self::AdminToken { .. }
             | Self::RootKey { .. }
             | Self::Backup { .. }
+            | Self::Audit { .. }
             | Self::Restore { .. } => WhenMissing::Refuse,
         }
     }
@@ -201,12 +255,31 @@ async fn run(command: Command) -> Result<()> {
             })
             .await?;
         }
+        Command::Audit { command } => audit(command).await?,
         Command::Restore { config, r#in } => {
             let config = locked(Config::load(&config)?)?;
             work(move |progress| backup::restore(&config, &r#in, progress)).await?;
         }
     }
     Ok(())
+}
+
+async fn audit(command: AuditCommand) -> Result<()> {
+    match command {
+        AuditCommand::Verify { store, file, organisation } => {
+            let config = store.config()?;
+            work(move |progress| match file {
+                Some(file) => proof::verify_file(&config, &file, progress),
+                None => proof::verify(&config, organisation.as_deref(), progress),
+            })
+            .await
+        }
+        AuditCommand::Export { store, organisation, out } => {
+            let config = store.config()?;
+            work(move |progress| proof::export(&config, organisation.as_deref(), &out, progress))
+                .await
+        }
+    }
 }
 
 /// Does what takes long and may be stopped, and says on stderr what became of it: stdout is for the data.

@@ -1,15 +1,48 @@
-//! Operations on the audit log: search.
+//! Operations on the audit log: search, checkpoints.
+
+mod checkpoints;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::gate::{self, Ask, Subject};
+use crate::gate::{self, Ask, NewOwnKey, Subject};
 use crate::model::action::Action;
 use crate::model::caller::{Call, Principal, Standing};
+use crate::model::chain::{Chaining, End};
 use crate::model::event::{Event, EventFilter};
 use crate::model::identity::{Organisation, User};
+use crate::model::key::{SigningPurpose, Wrapped};
+use crate::store::Tx;
+
+pub use checkpoints::checkpoint_all;
+
+/// Gives the store the key that links records, made at the first start. What was recorded before is counted then, so
+/// that nothing can be slipped in as if it were as old.
+pub async fn link_records(app: &Arc<App>) -> Result<()> {
+    let purpose = SigningPurpose::AuditChain;
+    let found = gate::inspect(app, async move |tx| tx.find_signing_key(purpose).await).await?;
+    let (id, wrapped) = match found {
+        Some(found) => found,
+        None => {
+            let (shared, new) = (app.clone(), NewOwnKey::new(app, purpose)?);
+            gate::keep_house(app, "", async move |tx| begin_chains(tx, &shared, &new).await).await?
+        }
+    };
+    app.store.chain_with(Arc::new(app.keyring.open_chain_key(&id, &wrapped)?));
+    Ok(())
+}
+
+async fn begin_chains(tx: &mut Tx, app: &App, new: &NewOwnKey) -> Result<(String, Wrapped)> {
+    let (id, wrapped) = new.keep(tx).await?;
+    let key = app.keyring.open_chain_key(&id, &wrapped)?;
+    for base in tx.count_unlinked().await? {
+        let seal = key.seal(End::Base, &base);
+        tx.set_base(&base, &seal).await?;
+    }
+    Ok((id, wrapped))
+}
 
 /// A search as it was asked for.
 #[derive(Debug, Clone)]

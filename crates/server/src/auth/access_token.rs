@@ -71,19 +71,11 @@ async fn find_signing_key(app: &App) -> Result<Option<Arc<SigningKey>>> {
     found.map(|(id, wrapped)| app.keyring.open_signing_key(&id, &wrapped)).transpose()
 }
 
-/// The signing key, made when the first token is given out. Of two that are made at once, the first one stays.
+/// The signing key, made when the first token is given out.
 async fn make_signing_key(app: &Arc<App>) -> Result<Arc<SigningKey>> {
-    if let Some(key) = find_signing_key(app).await? {
+    if let Some(key) = app.keyring.signing_key() {
         return Ok(key);
     }
-    let id = app.clock.fresh_id("jwk-")?;
-    let (made, now) = (app.keyring.generate_signing_key(&id)?, app.clock.now());
-    let purpose = SigningPurpose::AccessTokens;
-    gate::keep_house(app, "", async move |tx| {
-        tx.insert_signing_key(purpose, &id, &made, now).await
-    })
-    .await?;
-    find_signing_key(app)
-        .await?
-        .ok_or_else(|| Error::bug("a signing key is not there after it was made"))
+    let (id, wrapped) = gate::own_key(app, SigningPurpose::AccessTokens).await?;
+    app.keyring.open_signing_key(&id, &wrapped)
 }

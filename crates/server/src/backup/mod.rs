@@ -18,10 +18,10 @@ mod progress;
 mod records;
 mod restore;
 
-use std::io::Read;
+use std::io::{IsTerminal, Read, stdout};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -30,9 +30,10 @@ use crate::keyring::{BackupKey, Keyring};
 use crate::store::{Check, Snapshot};
 use chunks::{Opening, Sealing};
 use head::Head;
-use output::{Counted, Output};
+
 use records::Manifest;
 
+pub use output::{Counted, Output, PIPE, input};
 pub use progress::Progress;
 pub use restore::restore;
 
@@ -40,6 +41,8 @@ pub use restore::restore;
 pub fn make(config: &Config, out: &Path, progress: &Progress) -> Result<String> {
     let (first, others) = custody::root_keys(config, WhenMissing::Refuse)?;
     let keyring = Keyring::new(first, others);
+    let is_shown = out == Path::new(PIPE) && stdout().is_terminal();
+    ensure!(!is_shown, "a backup is nothing to look at; name a file");
     let mut output = Counted::new(Output::begin(out)?);
     progress.begin("reading");
     let (head, manifest) = write(config, &keyring, &mut output, progress)?;
@@ -50,7 +53,7 @@ pub fn make(config: &Config, out: &Path, progress: &Progress) -> Result<String> 
 
 /// Checks a backup from its first byte to its last: what there is to say of it.
 pub fn verify(config: &Config, from: &Path, progress: &Progress) -> Result<String> {
-    let mut input = output::input(from)?;
+    let mut input = input(from)?;
     let (head, head_bytes) = Head::read(&mut input)?;
     let keyring = keyring_for(&head, config)?;
     progress.begin("checking");
@@ -60,7 +63,8 @@ pub fn verify(config: &Config, from: &Path, progress: &Progress) -> Result<Strin
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the room that reads whole tables")]
-fn open<'c>(config: &Config, check: Check<'c>) -> Result<Snapshot<'c>> {
+/// Reads the store as it is now.
+pub fn open<'c>(config: &Config, check: Check<'c>) -> Result<Snapshot<'c>> {
     match config.store.url {
         None => Snapshot::open(&config.data),
         Some(_) => Snapshot::connect(&config.store, &config.data, check),

@@ -1,7 +1,7 @@
-//! Where a backup is written to and read from: a file that is whole or not there, or a pipe.
+//! Where a backup or an export is written to and read from: a file that is whole or not there, or a pipe.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, IsTerminal, Read, Result, Stdout, Write, stdin, stdout};
+use std::io::{BufReader, BufWriter, Read, Result, Stdout, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -9,10 +9,10 @@ use anyhow::{Context, ensure};
 use crate::custody::{Unfinished, WhenThere};
 
 /// The name that stands for stdin and stdout.
-const PIPE: &str = "-";
+pub const PIPE: &str = "-";
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// A backup that is being written.
+/// What is being written.
 pub enum Output {
     Pipe(Stdout),
     File { unfinished: Unfinished, out: BufWriter<File>, target: PathBuf },
@@ -22,7 +22,6 @@ impl Output {
     /// SECURITY: the file is its owner's alone from its first moment.
     pub fn begin(target: &Path) -> anyhow::Result<Self> {
         if target == Path::new(PIPE) {
-            ensure!(!stdout().is_terminal(), "a backup is nothing to look at; name a file");
             return Ok(Self::Pipe(stdout()));
         }
         ensure!(target.symlink_metadata().is_err(), "{} is there already", target.display());
@@ -96,7 +95,7 @@ impl<T: Read> Read for Counted<T> {
     }
 }
 
-/// A backup that is to be read.
+/// What is to be read.
 pub type Input = BufReader<Counted<Box<dyn Read>>>;
 
 pub fn input(from: &Path) -> anyhow::Result<Input> {

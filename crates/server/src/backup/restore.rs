@@ -12,6 +12,7 @@ use super::head::Head;
 use super::records::{Manifest, Record};
 use super::{Progress, keyring_for, needed, output, records};
 use crate::app::App;
+use crate::audit;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::custody::{self, Unfinished};
@@ -162,6 +163,7 @@ fn settle<I>(work: &Work<'_, I>, store: Store, keyring: Keyring) -> Result<()> {
     let app = App::new(store, keyring, Clock::System, work.config.clone());
     let settled = Handle::current().block_on(async {
         platform::root_keys::check(&app).await?;
+        audit::link_records(&app).await?;
         platform::restore::settle(&app, &work.head.taken_at).await
     });
     app.store.close();

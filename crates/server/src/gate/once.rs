@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::admit::renew;
 use super::record::Record;
-use super::{Scope, inspect, inspect_within, keep_house};
+use super::{Scope, inspect_within, own_key};
 use crate::app::App;
 use crate::error::{Error, Kept, Result};
 use crate::keyring::TagKey;
@@ -117,23 +117,10 @@ impl Once {
     }
 }
 
-/// The key of tags, made when it is first needed. Of two that are made at once, the first one stays.
 async fn tag_key(app: &App) -> Result<Arc<TagKey>> {
     if let Some(key) = app.keyring.tag_key() {
         return Ok(key);
     }
-    let purpose = SigningPurpose::Idempotency;
-    let find = async move |tx: &mut Tx| tx.find_signing_key(purpose).await;
-    let mut found = inspect(app, find).await?;
-    if found.is_none() {
-        let id = app.clock.fresh_id("mac-")?;
-        let (made, now) = (app.keyring.generate_tag_key(&id)?, app.clock.now());
-        let make = async move |tx: &mut Tx| {
-            tx.insert_signing_key(purpose, &id, &made, now).await?;
-            tx.find_signing_key(purpose).await
-        };
-        found = keep_house(app, "", make).await?;
-    }
-    let (id, wrapped) = found.ok_or_else(|| Error::bug("the key of tags is gone"))?;
+    let (id, wrapped) = own_key(app, SigningPurpose::Idempotency).await?;
     app.keyring.open_tag_key(&id, &wrapped)
 }

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
+use crate::audit;
 use crate::error::Result;
 use crate::gate;
 use crate::kms;
@@ -67,13 +68,16 @@ async fn work_hourly(app: Arc<App>) {
         if let Err(error) = kms::rotate::rotate_due(&app).await {
             tracing::warn!(cause = error.cause(), "keys are not rotated yet");
         }
+        if let Err(error) = audit::checkpoint_all(&app).await {
+            tracing::warn!(cause = error.cause(), "the audit log has no new checkpoint yet");
+        }
     }
 }
 
 /// Secrets, credentials or answers in one transaction, so that nobody else's waits for long.
 const ROWS_AT_ONCE: usize = 256;
 
-/// Writes the last reveals, one row per secret and version. What cannot be written waits for the next time.
+/// Writes the last reveals, one row for each version. What cannot be written waits for the next time.
 pub async fn flush_last_access(app: &App) -> Result<()> {
     let mut waiting: Vec<_> = app.last_access.waiting().into_iter().collect();
     // In one order on every server, so that no two wait for each other's rows.
@@ -89,7 +93,7 @@ pub async fn flush_last_access(app: &App) -> Result<()> {
             Ok(())
         })
         .await?;
-        app.last_access.written(&batch.iter().cloned().collect());
+        app.last_access.written(batch);
     }
     Ok(())
 }
@@ -113,7 +117,7 @@ pub async fn flush_last_use(app: &App) -> Result<()> {
             Ok(())
         })
         .await?;
-        app.last_use.written(&batch.iter().cloned().collect());
+        app.last_use.written(batch);
     }
     Ok(())
 }

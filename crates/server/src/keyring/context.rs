@@ -5,6 +5,7 @@
 
 use coffer_crypto::{Context, Purpose};
 
+use crate::model::chain::{End, Linked, Place, RecordRow};
 use crate::model::key::VersionName;
 use crate::model::secret::{Address, Format};
 
@@ -40,6 +41,32 @@ pub fn request(key: &[u8], place: [&str; 4], body: &[u8]) -> Context {
 /// A chunk of a backup: the clear text in front of all, its number, and whether it is the last.
 pub fn backup(head: &[u8], chunk: i64, last: i64) -> Context {
     Context::new(Purpose::Backup).bytes(head).number(chunk).number(last)
+}
+
+/// A record of the audit log.
+pub fn audit_record(place: &Place, before: &[u8], record: &RecordRow<'_>) -> Context {
+    let context = Context::new(Purpose::AuditRecord).number(place.stream).number(place.number);
+    let context = context.bytes(before).number(record.at).number(record.duration);
+    record.texts.into_iter().fold(context, Context::text)
+}
+
+/// An end of a stream of audit records.
+pub fn audit_end(end: End, at: &Linked) -> Context {
+    let purpose = match end {
+        End::Head => Purpose::AuditHead,
+        End::Base => Purpose::AuditBase,
+    };
+    let Place { organisation, stream, number } = &at.place;
+    Context::new(purpose).text(organisation).number(*stream).number(*number).bytes(&at.link)
+}
+
+/// A checkpoint of the audit log.
+pub fn audit_checkpoint(place: &Place, before: &[u8], at: i64, heads: &[Linked]) -> Context {
+    let Place { organisation, number, .. } = place;
+    let context = Context::new(Purpose::AuditCheckpoint).text(organisation).number(*number);
+    heads.iter().fold(context.bytes(before).number(at), |context, head| {
+        context.number(head.place.stream).number(head.place.number).bytes(&head.link)
+    })
 }
 
 pub fn data_key(at: &Address, version: i64) -> Context {

@@ -9,7 +9,7 @@ use super::{Keyring, context};
 use crate::error::Result;
 use crate::model::key::Wrapped;
 
-const DIGEST: Digest = Digest::Sha256;
+pub(super) const DIGEST: Digest = Digest::Sha256;
 
 /// HMAC-SHA256 with a key of the store's own.
 ///
@@ -32,11 +32,6 @@ impl TagKey {
 }
 
 impl Keyring {
-    /// Fresh material for the key of tags, wrapped.
-    pub fn generate_tag_key(&self, id: &str) -> Result<Wrapped> {
-        self.wrap(&context::signing_key(id), &MacKey::generate(DIGEST)?)
-    }
-
     /// The key of tags, if it was opened before. A store has one and never changes it.
     pub fn tag_key(&self) -> Option<Arc<TagKey>> {
         self.tags.get().cloned()

@@ -1,12 +1,14 @@
-//! The key that signs access tokens: Ed25519, one of a store.
+//! The store's own keys, and those of them that sign: Ed25519.
 
 use std::sync::Arc;
 
 use coffer_crypto::ed25519::Ed25519Key;
+use coffer_crypto::mac::MacKey;
 
+use super::idempotency::DIGEST;
 use super::{Keyring, context};
 use crate::error::Result;
-use crate::model::key::Wrapped;
+use crate::model::key::{SigningPurpose, Wrapped};
 
 /// The key, ready for use, with the name that tokens call it by.
 pub struct SigningKey {
@@ -35,9 +37,14 @@ impl SigningKey {
 }
 
 impl Keyring {
-    /// Fresh material for a signing key, wrapped.
-    pub fn generate_signing_key(&self, id: &str) -> Result<Wrapped> {
-        self.wrap(&context::signing_key(id), &Ed25519Key::generate()?)
+    /// Fresh material for one of the store's own keys, wrapped.
+    pub fn generate_own_key(&self, purpose: SigningPurpose, id: &str) -> Result<Wrapped> {
+        use SigningPurpose::{AccessTokens, AuditChain, AuditCheckpoints, Idempotency};
+        let material = match purpose {
+            AccessTokens | AuditCheckpoints => Ed25519Key::generate()?,
+            Idempotency | AuditChain => MacKey::generate(DIGEST)?,
+        };
+        self.wrap(&context::signing_key(id), &material)
     }
 
     /// Wraps the signing key anew, under the first root key.
@@ -53,8 +60,13 @@ impl Keyring {
 
     /// Opens what the store holds, and keeps it.
     pub fn open_signing_key(&self, id: &str, wrapped: &Wrapped) -> Result<Arc<SigningKey>> {
-        let material = self.unwrap(&context::signing_key(id), wrapped)?;
-        let key = SigningKey { id: id.to_owned(), key: Ed25519Key::new(material.expose())? };
+        let key = self.open_checkpoint_key(id, wrapped)?;
         Ok(self.signing.get_or_init(|| Arc::new(key)).clone())
+    }
+
+    /// Opens the key that signs checkpoints of the audit log, which is seldom needed.
+    pub fn open_checkpoint_key(&self, id: &str, wrapped: &Wrapped) -> Result<SigningKey> {
+        let material = self.unwrap(&context::signing_key(id), wrapped)?;
+        Ok(SigningKey { id: id.to_owned(), key: Ed25519Key::new(material.expose())? })
     }
 }

@@ -228,6 +228,10 @@ pub enum SigningPurpose {
     AccessTokens,
     /// Makes the tags of idempotency keys and of the requests under them.
     Idempotency,
+    /// Links the records of the audit log.
+    AuditChain,
+    /// Signs checkpoints of the audit log.
+    AuditCheckpoints,
 }
 
 impl SigningPurpose {
@@ -235,6 +239,16 @@ impl SigningPurpose {
         match self {
             Self::AccessTokens => "access-token",
             Self::Idempotency => "idempotency",
+            Self::AuditChain => "audit-chain",
+            Self::AuditCheckpoints => "audit-checkpoints",
+        }
+    }
+
+    /// What identities begin with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::AccessTokens | Self::AuditCheckpoints => "jwk-",
+            Self::Idempotency | Self::AuditChain => "mac-",
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod access_token;
 pub mod action;
 pub mod administrator;
 pub mod caller;
+pub mod chain;
 pub mod decide;
 pub mod elevation;
 pub mod event;

@@ -8,14 +8,14 @@ use serde_json::Value as Json;
 use super::{Named, View, address, names_in, parse_policy, seal};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::gate;
+use crate::gate::{self, Scope};
 use crate::model::action::Action;
 use crate::model::caller::Call;
-use crate::model::key::Use;
+use crate::model::key::{Key, Use};
 use crate::model::limits;
 use crate::model::precondition::Precondition;
-use crate::model::secret::NewValue;
-use crate::store::NewSecret;
+use crate::model::secret::{Address, NewValue};
+use crate::store::{NewSecret, Tx};
 
 /// Makes a secret and its version 1 in one step.
 pub async fn create(
@@ -30,16 +30,12 @@ pub async fn create(
     gate::write(app, call, named.ask(Action::CreateSecret), async move |tx, scope| {
         let (app, at, now) = (&shared, address(scope)?, shared.clock.now());
         let body = body.as_ref().map_err(Clone::clone)?;
-        if tx.find_secret(&at).await?.is_some() {
-            return Err(Error::Conflict(format!("a secret at `{}` exists already", at.path)));
-        }
-        scope.check_kms()?;
-        let key = tx
-            .find_key(&at.region, &at.project, &body.key)
-            .await?
-            .ok_or(Error::not_found("KMS key"))?;
-        key.key_type.check(Use::Secrets)?;
-        key.check_active()?;
+        let key = match find_key(tx, scope, &at, &body.key).await {
+            // A path that is taken is told first. It is looked for here alone, because whoever looks between the rows
+            // of a PostgreSQL server is in the way of all who insert there.
+            Err(_) if tx.find_secret(&at).await?.is_some() => return Err(taken(&at)),
+            found => found?,
+        };
         let material = tx.find_key_material(&key.id, key.latest_version).await?;
         let (key_version, sealed) = seal(app, tx, &at, (&key, material), (1, &body.value)).await?;
         let names = names_in(tx, body.policy.as_ref()).await?;
@@ -52,12 +48,28 @@ pub async fn create(
             annotations: &body.annotations,
             access_policy: body.policy.as_ref().map(|policy| (policy, &names)),
         };
-        tx.insert_secret(&at, &new, now).await?;
+        if !tx.insert_secret(&at, &new, now).await? {
+            return Err(taken(&at));
+        }
         let with = (body.value.format, key_version);
         tx.insert_secret_version(&id, 1, with, &sealed, now).await?;
-        View::new(app, scope, tx.read_secret(&at).await?, None)
+        View::new(app, scope, new.made(&at, key.clone(), now), None)
     })
     .await
+}
+
+/// The key that is to seal a new secret.
+async fn find_key(tx: &mut Tx, scope: &Scope, at: &Address, key: &str) -> Result<Key> {
+    scope.check_kms()?;
+    let found = tx.find_key(&at.region, &at.project, key).await?;
+    let key = found.ok_or(Error::not_found("KMS key"))?;
+    key.key_type.check(Use::Secrets)?;
+    key.check_active()?;
+    Ok(key)
+}
+
+fn taken(at: &Address) -> Error {
+    Error::Conflict(format!("a secret at `{}` exists already", at.path))
 }
 
 /// What a new secret is made of, within all limits.

@@ -8,11 +8,10 @@ use super::{Tx, Value, sql};
 use crate::error::{Error, Outcome, Result};
 use crate::model::action::Action;
 use crate::model::caller::{Arrival, Principal};
+use crate::model::chain::{Linked, RECORD_TEXTS, RecordRow};
 use crate::model::event::{Event, EventFilter};
-use Value::{Int, Text};
+use Value::{Bytes, Int, Text};
 
-/// Columns of a record that are texts.
-const TEXTS: usize = 17;
 /// Records that a search counts, unless its page lies farther.
 const EVENTS_COUNTED_MAX: i64 = 100_000;
 
@@ -20,29 +19,79 @@ impl Tx {
     /// Writes the records of all operations that are kept, and commits.
     pub(super) async fn commit(&mut self) -> Result<()> {
         let events = self.take_batch_events();
+        let ended = self.write_batch_events(&events).await;
+        match ended {
+            Ok(()) => self.chain.keep(),
+            // Rolled back for certain: it is run again.
+            Err(_) if self.postgres().is_some_and(|server| server.in_conflict) => {}
+            Err(_) => self.chain.end(),
+        }
+        ended
+    }
+
+    async fn write_batch_events(&mut self, events: &[Event]) -> Result<()> {
         let texts: Vec<_> = events.iter().map(texts).collect();
-        let Some(server) = self.postgres() else {
-            for (event, texts) in events.iter().zip(&texts) {
-                let [organisation, texts @ ..] = texts;
-                let mut values = vec![Text(organisation), Int(event.at), Int(event.duration)];
-                values.extend(texts.iter().map(|text| Text(text)));
-                self.change_one(sql::INSERT_EVENT, &values).await?;
-            }
-            return self.control("COMMIT").await;
-        };
-        match events.is_empty() {
-            true => server.commit().await,
-            false => server.insert_and_commit(sql::INSERT_EVENTS, &columns(&events, &texts)).await,
+        let batch = self.link(events, &texts)?;
+        if let Some(server) = self.postgres() {
+            // INVARIANT: behind the commit nothing can be found wrong that does not undo it.
+            server.settle().await?;
+        }
+        for (row, linked) in &batch.records {
+            let [organisation, texts @ ..] = row.texts;
+            let mut values = vec![Text(organisation), Int(row.at), Int(row.duration)];
+            values.extend(texts.map(Text));
+            values.extend(place_values(linked));
+            self.change_one(sql::INSERT_EVENT, &values).await?;
+        }
+        for (head, seal) in &batch.heads {
+            let mut values = vec![Text(&head.place.organisation)];
+            values.extend(place_values(head));
+            values.push(Bytes(seal));
+            self.change_one(sql::SET_HEAD, &values).await?;
+        }
+        match self.postgres() {
+            Some(server) => server.commit().await,
+            None => self.control("COMMIT").await,
         }
     }
 
-    /// Writes records in a transaction of their own. It can be tried again: what is there already stays.
+    /// Writes records in a transaction of their own on a server; once more where the connection was lost, because what
+    /// is there already stays.
     pub(super) async fn record(&mut self, events: &[Event]) -> Result<()> {
         let texts: Vec<_> = events.iter().map(texts).collect();
-        match self.postgres() {
-            Some(server) => server.insert(sql::INSERT_EVENTS, &columns(events, &texts)).await,
-            None => Err(Error::bug("records of another store")),
+        let batch = self.link(events, &texts)?;
+        let mut ended = self.insert(&batch).await;
+        if ended.is_err() && self.postgres().is_some_and(|server| server.is_lost()) {
+            ended = self.insert(&batch).await;
         }
+        match ended {
+            Ok(()) => self.chain.keep(),
+            Err(_) => self.chain.end(),
+        }
+        ended
+    }
+
+    async fn insert(&mut self, batch: &Batch<'_>) -> Result<()> {
+        let server = self.postgres().ok_or_else(|| Error::bug("the records of another store"))?;
+        server.connect().await?;
+        server.insert(sql::INSERT_EVENTS, &batch.columns()).await
+    }
+
+    fn link<'e>(&mut self, events: &'e [Event], texts: &'e [Texts<'e>]) -> Result<Batch<'e>> {
+        self.chain.begin()?;
+        let mut batch = Batch::default();
+        if events.is_empty() {
+            return Ok(batch);
+        }
+        let key = self.chain_key()?;
+        for (event, texts) in events.iter().zip(texts) {
+            let texts = texts.each_ref().map(Cow::as_ref);
+            let row = RecordRow { at: event.at, duration: event.duration, texts };
+            let linked = self.chain.link(&*key, &row);
+            batch.records.push((row, linked));
+        }
+        batch.heads = self.chain.heads(&*key);
+        Ok(batch)
     }
 
     /// How many records match, counted up to 100,000 or the end of the page asked for, and those of that page,
@@ -87,17 +136,50 @@ impl Tx {
     }
 }
 
-/// Records, column by column.
-fn columns<'e>(events: &[Event], texts: &'e [[Cow<'e, str>; TEXTS]]) -> Vec<Column<'e>> {
-    let column =
-        |at| Column::Texts(texts.iter().filter_map(|row| row.get(at)).map(Cow::as_ref).collect());
-    let at = Column::Ints(events.iter().map(|event| event.at).collect());
-    let duration = Column::Ints(events.iter().map(|event| event.duration).collect());
-    [column(0), at, duration].into_iter().chain((1..TEXTS).map(column)).collect()
+/// Records that one commit carries, and where their streams end with them.
+#[derive(Default)]
+struct Batch<'e> {
+    records: Vec<(RecordRow<'e>, Linked)>,
+    /// With their seals.
+    heads: Vec<(Linked, Vec<u8>)>,
 }
 
+impl<'e> Batch<'e> {
+    /// Column by column, those of the heads last.
+    fn columns(&'e self) -> Vec<Column<'e>> {
+        let records = || self.records.iter().map(|(row, _)| row);
+        let text =
+            |at| Column::Texts(records().filter_map(|row| row.texts.get(at)).copied().collect());
+        let at = Column::Ints(records().map(|row| row.at).collect());
+        let duration = Column::Ints(records().map(|row| row.duration).collect());
+        let linked: Vec<_> = self.records.iter().map(|(_, linked)| linked).collect();
+        let heads: Vec<_> = self.heads.iter().map(|(head, _)| head).collect();
+        let organisations = heads.iter().map(|head| head.place.organisation.as_str()).collect();
+        let seals = self.heads.iter().map(|(_, seal)| seal.as_slice()).collect();
+        let columns = [text(0), at, duration].into_iter().chain((1..RECORD_TEXTS).map(text));
+        let columns = columns.chain(place_columns(&linked));
+        let columns = columns.chain([Column::Texts(organisations)]).chain(place_columns(&heads));
+        columns.chain([Column::Bytes(seals)]).collect()
+    }
+}
+
+fn place_values(linked: &Linked) -> [Value<'_>; 3] {
+    [Int(linked.place.stream), Int(linked.place.number), Bytes(&linked.link)]
+}
+
+fn place_columns<'e>(linked: &[&'e Linked]) -> [Column<'e>; 3] {
+    [
+        Column::Ints(linked.iter().map(|linked| linked.place.stream).collect()),
+        Column::Ints(linked.iter().map(|linked| linked.place.number).collect()),
+        Column::Bytes(linked.iter().map(|linked| linked.link.as_slice()).collect()),
+    ]
+}
+
+/// Texts of a record, in the order of the statement.
+type Texts<'e> = [Cow<'e, str>; RECORD_TEXTS];
+
 /// The columns of a record that are texts, in the order of the statement.
-fn texts(event: &Event) -> [Cow<'_, str>; TEXTS] {
+fn texts(event: &Event) -> Texts<'_> {
     let (kind, principal) = match &event.principal {
         Some(Principal::User { subject }) => ("user", subject.as_str()),
         Some(Principal::ServiceAccount { id, .. }) => ("service_account", id.as_str()),
@@ -107,7 +189,7 @@ fn texts(event: &Event) -> [Cow<'_, str>; TEXTS] {
     };
     let (rule, arrival) = (event.action.rule(), &event.arrival);
     let client = arrival.client.map(|ip| ip.to_canonical().to_string()).unwrap_or_default();
-    let texts: [Cow<'_, str>; TEXTS] = [
+    let texts: Texts<'_> = [
         event.organisation.as_str().into(),
         event.id.as_str().into(),
         event.project.as_str().into(),

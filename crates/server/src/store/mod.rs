@@ -5,7 +5,9 @@
 
 mod administrators;
 mod audit;
+mod chain;
 mod changes;
+mod checkpoints;
 mod elevations;
 #[cfg(feature = "faults")]
 mod faults;
@@ -49,6 +51,7 @@ use tokio::sync::oneshot;
 
 pub use administrators::RegionSwitch;
 pub use changes::{Changes, Moment};
+pub use checkpoints::NewCheckpoint;
 #[cfg(feature = "faults")]
 pub use faults::{Fault, Faults};
 pub use idempotency::KeptAnswer;
@@ -66,6 +69,7 @@ pub use tx::{Note, Tx};
 
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
+use crate::model::chain::Chaining;
 use crate::model::event::Event;
 
 /// Operations that may wait before callers are told to come back later.
@@ -86,6 +90,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0007_idempotency.sql"),
     include_str!("../../migrations/0008_changes.sql"),
     include_str!("../../migrations/0009_quota_counts.sql"),
+    include_str!("../../migrations/0010_last_accesses.sql"),
+    include_str!("../../migrations/0011_audit_chain.sql"),
 ];
 
 /// The store. Clones share it; it closes when [`Store::close`] is called.
@@ -114,6 +120,7 @@ struct Epochs {
     /// Grows when a key has ceased to be active on another server.
     keys: AtomicU64,
     rows: Changes,
+    chain_key: chain::ChainKey,
     #[cfg(feature = "faults")]
     faults: Arc<Faults>,
 }
@@ -125,6 +132,7 @@ impl Epochs {
             identities,
             keys,
             rows: Changes::new(is_shared),
+            chain_key: chain::ChainKey::new(),
             #[cfg(feature = "faults")]
             faults: Arc::default(),
         })
@@ -279,6 +287,12 @@ impl Store {
             _lock: lock,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Gives the key that links records. Before that there are none.
+    pub fn chain_with(&self, key: Arc<dyn Chaining>) {
+        // A second one is the same: a store has one and never changes it.
+        let _ = self.inner.epochs.chain_key.set(key);
     }
 
     /// Runs `operation` in a writing transaction of `organisation` and answers once it is durable.

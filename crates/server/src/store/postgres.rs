@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll, Waker};
 
-use futures_util::future::join;
 use tokio::runtime::Runtime;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
@@ -196,10 +195,11 @@ impl Postgres {
         self.check_warnings()
     }
 
+    /// Commits in one go with what was sent before. A commit behind a change that failed undoes all.
     pub async fn commit(&mut self) -> Result<()> {
-        self.settle().await?;
         self.listen_for_warnings();
-        self.control("COMMIT").await?;
+        self.send_control("COMMIT")?;
+        self.settle().await?;
         self.check_warnings()
     }
 
@@ -214,30 +214,6 @@ impl Postgres {
             true => Err(Error::unavailable("postgres: committed with a warning")),
             false => Ok(()),
         }
-    }
-
-    /// As the last change of a transaction, and commits in the same go. A commit behind a change that failed undoes all.
-    pub async fn insert_and_commit(
-        &mut self,
-        sql: &'static str,
-        columns: &[Column<'_>],
-    ) -> Result<()> {
-        self.settle().await?;
-        let statement = self.prepare(sql, columns.iter().map(Column::array)).await?;
-        let (client, values) = (self.client()?, Column::values(columns));
-        let commit = "COMMIT";
-        #[cfg(feature = "faults")]
-        let commit = self.instead(commit);
-        // Polled in this order, so sent in this order.
-        let last = client.execute(&statement, &values);
-        let both = join(last, client.batch_execute(commit));
-        self.listen_for_warnings();
-        let ended = answered(async {
-            let (changed, committed) = both.await;
-            changed.and(committed)
-        });
-        ended.await.map_err(|failure| self.failed(failure))?;
-        self.check_warnings()
     }
 
     /// Sends something, and waits for it behind what was sent before.
@@ -384,6 +360,7 @@ fn type_of(value: &Value<'_>) -> Type {
 pub(super) enum Column<'a> {
     Ints(Vec<i64>),
     Texts(Vec<&'a str>),
+    Bytes(Vec<&'a [u8]>),
 }
 
 impl<'a> Column<'a> {
@@ -391,6 +368,7 @@ impl<'a> Column<'a> {
         match self {
             Self::Ints(_) => Type::INT8_ARRAY,
             Self::Texts(_) => Type::TEXT_ARRAY,
+            Self::Bytes(_) => Type::BYTEA_ARRAY,
         }
     }
 
@@ -399,6 +377,7 @@ impl<'a> Column<'a> {
             match column {
                 Self::Ints(values) => values,
                 Self::Texts(values) => values,
+                Self::Bytes(values) => values,
             }
         };
         columns.iter().map(value).collect()

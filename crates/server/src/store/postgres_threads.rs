@@ -153,23 +153,15 @@ fn record(
             }
         }
     }
-    let ended = record_once(tx, &events).or_else(|error| match tx.postgres() {
-        // The server has closed the connection in the meantime. Doing it twice does no harm.
-        Some(session) if session.is_lost() => record_once(tx, &events),
-        _ => Err(error),
-    });
+    let ended = match tx.postgres().map(|session| session.runtime.clone()) {
+        Some(runtime) => runtime.block_on(tx.record(&events)),
+        None => Err(not_connected()),
+    };
     for reply in waiting {
         // Whoever has stopped waiting misses the answer; the record is there.
         let _ = reply.send(ended.clone());
     }
     went
-}
-
-fn record_once(tx: &mut Tx, events: &[Event]) -> Result<()> {
-    let Some(session) = tx.postgres() else { return Err(not_connected()) };
-    let runtime = session.runtime.clone();
-    runtime.block_on(session.connect())?;
-    runtime.block_on(tx.record(events))
 }
 
 /// How a try went.

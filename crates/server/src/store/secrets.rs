@@ -7,7 +7,7 @@ use super::kms::{read_key, read_wrapped};
 use super::session::{Columns, from_json, to_json};
 use super::{Tx, Value, sql};
 use crate::error::{Error, Result};
-use crate::model::key::Wrapped;
+use crate::model::key::{Key, Wrapped};
 use crate::model::quota::Quota;
 use crate::model::secret::{Address, Format, Sealed, Secret, Version};
 use Value::{Bytes, Int, Text};
@@ -21,6 +21,28 @@ pub struct NewSecret<'a> {
     pub annotations: &'a Map,
     /// With whom its names mean.
     pub access_policy: Option<(&'a Json, &'a Map)>,
+}
+
+impl NewSecret<'_> {
+    /// The secret that it makes.
+    pub fn made(&self, at: &Address, key: Key, now: i64) -> Secret {
+        Secret {
+            id: self.id.to_owned(),
+            path: at.path.to_string(),
+            description: self.description.to_owned(),
+            labels: self.labels.clone(),
+            annotations: self.annotations.clone(),
+            access_policy: self.access_policy.map(|(policy, _)| policy.clone()),
+            policy_names: self.access_policy.map(|(_, names)| names.clone()),
+            current_version: 1,
+            latest_version: 1,
+            object_version: 1,
+            created_at: now,
+            updated_at: now,
+            last_accessed_at: None,
+            key,
+        }
+    }
 }
 
 /// A secret with the version asked for, if there is such a one.
@@ -49,13 +71,13 @@ impl FoundVersion {
 }
 
 impl Tx {
-    /// A conflict when the path is taken.
+    /// Whether it was inserted: not when the path is taken.
     pub async fn insert_secret(
         &mut self,
         at: &Address,
         new: &NewSecret<'_>,
         now: i64,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (labels, annotations) = (to_json(new.labels)?, to_json(new.annotations)?);
         let (policy, names) = policy_columns(new.access_policy)?;
         let values = [
@@ -72,10 +94,11 @@ impl Tx {
             Value::text_or_null(names.as_deref()),
             Int(now),
         ];
-        match self.execute(sql::INSERT_SECRET, &values).await? {
-            1 => self.use_quota(Quota::Secrets, 1).await,
-            _ => Err(Error::Conflict(format!("a secret at `{}` exists already", at.path))),
+        let is_inserted = self.execute(sql::INSERT_SECRET, &values).await? == 1;
+        if is_inserted {
+            self.use_quota(Quota::Secrets, 1).await?;
         }
+        Ok(is_inserted)
     }
 
     pub async fn insert_secret_version(
@@ -104,7 +127,7 @@ impl Tx {
     pub async fn find_secret(&mut self, at: &Address) -> Result<Option<Secret>> {
         let values =
             [Text(&at.organisation), Text(&at.region), Text(&at.project), Text(at.path.as_str())];
-        self.row(sql::FIND_SECRET, &values, read_secret).await
+        self.row(sql::FIND_SECRET, &values, read_accessed_secret).await
     }
 
     /// A secret's metadata, or not found.
@@ -177,7 +200,7 @@ impl Tx {
         let organisation = self.organisation();
         let values =
             [Text(&organisation), Text(region), Text(project), Text(from), Text(end), Int(count)];
-        self.rows(sql::LIST_SECRETS, &values, read_secret).await
+        self.rows(sql::LIST_SECRETS, &values, read_accessed_secret).await
     }
 
     pub async fn set_latest_version(&mut self, secret: &str, version: i64, now: i64) -> Result<()> {
@@ -250,6 +273,7 @@ impl Tx {
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(secret)];
         let active = self.row(sql::COUNT_VERSIONS, &values, |row| row.int()).await?;
+        self.change_any(sql::DELETE_LAST_ACCESSES, &values).await?;
         self.execute(sql::DELETE_VERSIONS, &values).await?;
         self.change_one(sql::DELETE_SECRET, &values).await?;
         self.use_quota(Quota::Versions, -active.unwrap_or_default()).await?;
@@ -264,10 +288,8 @@ impl Tx {
         version: i64,
         at: i64,
     ) -> Result<()> {
-        // The version before the secret, as whoever destroys or deletes: so no two wait for each other.
-        let version = [Text(organisation), Text(secret), Int(version), Int(at)];
-        self.change_any(sql::TOUCH_VERSION, &version).await?;
-        self.change_any(sql::TOUCH_SECRET, &[Text(organisation), Text(secret), Int(at)]).await
+        let values = [Text(organisation), Text(secret), Int(version), Int(at)];
+        self.change_any(sql::TOUCH_VERSION, &values).await
     }
 }
 
@@ -291,7 +313,14 @@ fn read_secret(row: &Columns<'_>) -> Result<Secret> {
         object_version: row.int()?,
         created_at: row.int()?,
         updated_at: row.int()?,
-        last_accessed_at: row.int_or_null()?,
+        last_accessed_at: None,
         key: read_key(row)?,
     })
+}
+
+/// With when it was last accessed, which a reveal or a put needs not.
+fn read_accessed_secret(row: &Columns<'_>) -> Result<Secret> {
+    // Columns are read in their order, so the secret comes first.
+    let secret = read_secret(row)?;
+    Ok(Secret { last_accessed_at: row.int_or_null()?, ..secret })
 }

@@ -21,7 +21,15 @@ macro_rules! key_columns {
 macro_rules! secret_columns {
     () => {
         "s.secret_id, s.path, s.description, s.labels, s.annotations, s.access_policy, s.policy_names, s.current_version,
-         s.latest_version, s.object_version, s.created_at, s.updated_at, s.last_accessed_at"
+         s.latest_version, s.object_version, s.created_at, s.updated_at"
+    };
+}
+
+/// When a secret `s` was last accessed.
+macro_rules! last_access {
+    () => {
+        "(SELECT MAX(a.accessed_at) FROM last_accesses a
+            WHERE a.organisation_id = s.organisation_id AND a.secret_id = s.secret_id)"
     };
 }
 
@@ -157,7 +165,16 @@ macro_rules! role_columns {
 macro_rules! event_columns {
     () => {
         "organisation_id, at, duration, event_id, project_id, principal_kind, principal_id, action, resource_type,
-        resource_id, outcome, reason, credential_id, credential_kind, client, user_agent, method, url_path, request_id"
+        resource_id, outcome, reason, credential_id, credential_kind, client, user_agent, method, url_path, request_id,
+        stream, number, link"
+    };
+}
+
+/// Ends `h` of streams of records that no checkpoint tells.
+macro_rules! moved_heads {
+    () => {
+        "FROM audit_heads h WHERE h.stream <> 0 AND NOT EXISTS (SELECT 1 FROM audit_checkpoint_heads c
+            WHERE c.organisation_id = h.organisation_id AND c.stream = h.stream AND c.number = h.number)"
     };
 }
 
@@ -700,7 +717,7 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, 1, 1, $12, $12) ON CONFLICT DO NOTHING";
     INSERT_SECRET_VERSION = "INSERT INTO secret_versions (organisation_id, secret_id, version, format,
         key_version, wrapped_data_key, sealed_value, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    FIND_SECRET = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), " FROM secrets s
+    FIND_SECRET = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), ", ", last_access!(), " FROM secrets s
         JOIN kms_keys k ON k.organisation_id = s.organisation_id AND k.key_id = s.key_id
         WHERE s.organisation_id = $1 AND s.region_id = $2 AND s.project_id = $3 AND s.path = $4");
     /// A secret with the latest version of its key, which seals.
@@ -722,10 +739,12 @@ statements! {
         LEFT JOIN kms_key_versions m ON m.organisation_id = s.organisation_id AND m.key_id = s.key_id
             AND m.version = v.key_version
         WHERE s.organisation_id = $1 AND s.region_id = $2 AND s.project_id = $3 AND s.path = $4");
-    LIST_SECRET_VERSIONS = "SELECT version, destroyed_at, format, created_at, last_accessed_at
-        FROM secret_versions WHERE organisation_id = $1 AND secret_id = $2 ORDER BY version";
+    LIST_SECRET_VERSIONS = "SELECT v.version, v.destroyed_at, v.format, v.created_at, a.accessed_at
+        FROM secret_versions v LEFT JOIN last_accesses a ON a.organisation_id = v.organisation_id
+            AND a.secret_id = v.secret_id AND a.version = v.version
+        WHERE v.organisation_id = $1 AND v.secret_id = $2 ORDER BY v.version";
     /// From $4 (inclusive) to $5 (exclusive, empty for no end), in bytewise order of the path.
-    LIST_SECRETS = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), " FROM secrets s
+    LIST_SECRETS = concat!("SELECT ", secret_columns!(), ", ", key_columns!(), ", ", last_access!(), " FROM secrets s
         JOIN kms_keys k ON k.organisation_id = s.organisation_id AND k.key_id = s.key_id
         WHERE s.organisation_id = $1 AND s.region_id = $2 AND s.project_id = $3
         AND s.path >= $4 AND s.path < $5 ORDER BY s.path LIMIT $6");
@@ -748,12 +767,13 @@ statements! {
         AND destroyed_at IS NULL";
     DELETE_VERSIONS = "DELETE FROM secret_versions WHERE organisation_id = $1 AND secret_id = $2";
     DELETE_SECRET = "DELETE FROM secrets WHERE organisation_id = $1 AND secret_id = $2";
-    TOUCH_SECRET = "UPDATE secrets SET last_accessed_at = $3
-        WHERE organisation_id = $1 AND secret_id = $2
-        AND (last_accessed_at IS NULL OR last_accessed_at < $3)";
-    TOUCH_VERSION = "UPDATE secret_versions SET last_accessed_at = $4
-        WHERE organisation_id = $1 AND secret_id = $2 AND version = $3
-        AND (last_accessed_at IS NULL OR last_accessed_at < $4)";
+    DELETE_LAST_ACCESSES = "DELETE FROM last_accesses WHERE organisation_id = $1 AND secret_id = $2";
+    /// Never back in time, and nothing when the version is gone.
+    TOUCH_VERSION = "INSERT INTO last_accesses (organisation_id, secret_id, version, accessed_at)
+        SELECT v.organisation_id, v.secret_id, v.version, $4 FROM secret_versions v
+        WHERE v.organisation_id = $1 AND v.secret_id = $2 AND v.version = $3
+        ON CONFLICT (organisation_id, secret_id, version) DO UPDATE SET accessed_at = excluded.accessed_at
+        WHERE last_accesses.accessed_at < excluded.accessed_at";
 
     // Answers that are kept under idempotency keys. Their owner is an organisation, or a principal.
     FIND_KEPT_ANSWER = "SELECT request_tag, outcome, subject, body, object_version FROM kept_answers
@@ -773,7 +793,26 @@ statements! {
 
     // The audit log.
     INSERT_EVENT = concat!("INSERT INTO audit_events (", event_columns!(), ")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)");
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+        $20, $21, $22)");
+    /// Of every organisation.
+    COUNT_UNLINKED = "SELECT organisation_id, COUNT(*) FROM audit_events WHERE stream IS NULL
+        GROUP BY organisation_id ORDER BY organisation_id";
+    SET_BASE = "INSERT INTO audit_bases (organisation_id, stream, number, link, seal) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (organisation_id, stream) DO UPDATE SET number = excluded.number, link = excluded.link,
+            seal = excluded.seal";
+    /// Organisations, and "" for nobody's calls, with heads that no checkpoint tells.
+    LIST_MOVED_CHAINS = concat!("SELECT DISTINCT h.organisation_id ", moved_heads!(), " ORDER BY h.organisation_id");
+    LIST_MOVED_HEADS = concat!("SELECT h.stream, h.number, h.link ", moved_heads!(), "
+        AND h.organisation_id = $1 ORDER BY h.stream");
+    FIND_HEAD = "SELECT stream, number, link FROM audit_heads WHERE organisation_id = $1 AND stream = $2";
+    INSERT_CHECKPOINT = "INSERT INTO audit_checkpoints (organisation_id, number, at, key_id, signature)
+        VALUES ($1, $2, $3, $4, $5)";
+    INSERT_CHECKPOINT_HEAD = "INSERT INTO audit_checkpoint_heads (organisation_id, stream, number, checkpoint, link)
+        VALUES ($1, $2, $3, $4, $5)";
+    SET_HEAD = "INSERT INTO audit_heads (organisation_id, stream, number, link, seal) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (organisation_id, stream) DO UPDATE SET number = excluded.number, link = excluded.link,
+            seal = excluded.seal";
     /// Counts up to $11, so that a search costs what it shows and not what the log holds.
     COUNT_EVENTS = concat!("SELECT COUNT(*) FROM (SELECT 1 ", audit_filter!(), " LIMIT $11) AS found");
     LIST_EVENTS = concat!("SELECT e.at, e.event_id, e.project_id, e.principal_kind, e.principal_id,
@@ -796,13 +835,20 @@ pub const MARK_UNFINISHED: &str =
 
 pub const LOCK_SCHEMA_VERSIONS: &str = "LOCK TABLE schema_versions";
 
-/// As `INSERT_EVENT`, each parameter an array with a value for each record, which PostgreSQL alone has. What is there
-/// already stays.
+/// As `INSERT_EVENT` and `SET_HEAD`, each parameter an array with a value for each record or head, which PostgreSQL alone
+/// has. What is there already stays; another record in its place is an error.
 pub const INSERT_EVENTS: &str = concat!(
-    "INSERT INTO audit_events (",
+    "WITH heads AS (
+        INSERT INTO audit_heads (organisation_id, stream, number, link, seal)
+        SELECT * FROM unnest($23, $24, $25, $26, $27)
+        ON CONFLICT (organisation_id, stream) DO UPDATE SET number = excluded.number, link = excluded.link,
+            seal = excluded.seal
+    )
+    INSERT INTO audit_events (",
     event_columns!(),
-    ") SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-    ON CONFLICT DO NOTHING"
+    ") SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+        $20, $21, $22)
+    ON CONFLICT (organisation_id, at, event_id) DO NOTHING"
 );
 
 /// All rows of a table, in the order of its key. The names come from the schema itself.

@@ -97,17 +97,29 @@ impl<'c> Snapshot<'c> {
         &self.tables
     }
 
+    /// A table by its name.
+    pub fn table(&self, name: &str) -> Result<&Table> {
+        let found = self.tables.iter().find(|table| table.name == name);
+        found.with_context(|| format!("the store has no table {name} yet; start the server once"))
+    }
+
     /// Hands every row of a table to `each`, in the order of the table's key.
-    pub fn rows(
+    pub fn rows(&self, table: &Table, each: impl FnMut(&[Value<'_>]) -> Result<()>) -> Result<()> {
+        self.rows_in_order(table, &table.key, each)
+    }
+
+    /// As [`Snapshot::rows`], in the order of these columns.
+    pub fn rows_in_order(
         &self,
         table: &Table,
+        order: &[String],
         mut each: impl FnMut(&[Value<'_>]) -> Result<()>,
     ) -> Result<()> {
         let connection = match &self.source {
             Source::Sqlite(connection) => connection,
-            Source::Postgres(link) => return link.rows(table, each),
+            Source::Postgres(link) => return link.rows(table, order, each),
         };
-        let all = sql::all_rows(&table.name, &table.columns, &table.key);
+        let all = sql::all_rows(&table.name, &table.columns, order);
         let mut statement = connection.prepare(&all)?;
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next()? {

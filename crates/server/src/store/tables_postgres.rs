@@ -133,14 +133,15 @@ impl<'c> Link<'c> {
         Ok(())
     }
 
-    /// Hands every row of a table to `each`, in the order of the table's key. They come as they are taken: no more of
+    /// Hands every row of a table to `each`, in the order of these columns. They come as they are taken: no more of
     /// them are in memory than a server sends ahead.
     pub fn rows(
         &self,
         table: &Table,
+        order: &[String],
         mut each: impl FnMut(&[Value<'_>]) -> Result<()>,
     ) -> Result<()> {
-        let all = sql::all_rows(&table.name, &table.columns, &table.key);
+        let all = sql::all_rows(&table.name, &table.columns, order);
         let nothing = std::iter::empty::<&(dyn ToSql + Sync)>();
         self.runtime.block_on(async {
             let rows = self.ended(self.client.query_raw(&*all, nothing)).await?;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Epochs;
+use super::chain::{self, Chain};
 use super::postgres::Postgres;
 use super::session::{Columns, Session, Value};
 use super::sqlite::Sqlite;
 use crate::error::Result;
 use crate::model::action::Action;
+use crate::model::chain::Chaining;
 use crate::model::event::Event;
 
 /// A transaction. Only the store makes one, and only the gate is given one.
@@ -41,6 +43,8 @@ pub struct Tx {
     events: Vec<Event>,
     /// The same of the operations before it in the batch. Written ahead of the commit, in one go.
     batch_events: Vec<Event>,
+    /// What the records of this writer are linked to.
+    pub(super) chain: Chain,
 }
 
 type Effect = Box<dyn FnOnce() + Send>;
@@ -78,6 +82,7 @@ impl Tx {
             batch_effects: Vec::new(),
             events: Vec::new(),
             batch_events: Vec::new(),
+            chain: Chain::new(),
         }
     }
 
@@ -121,6 +126,11 @@ impl Tx {
     /// caller has gone away. Must be quick and must not fail.
     pub fn after_commit(&mut self, effect: impl FnOnce() + Send + 'static) {
         self.effects.push(Box::new(effect));
+    }
+
+    /// The key that links records.
+    pub fn chain_key(&self) -> Result<Arc<dyn Chaining>> {
+        chain::given(&self.epochs.chain_key)
     }
 
     /// Appends records to the audit log: they are written with the commit.

@@ -273,7 +273,7 @@ async fn filters_narrow_a_search() {
     world.get(&world.owner, "/v1/secrets/nl-01/secret/app/None").expect(404).await;
     world.sql(&format!(
         "INSERT INTO audit_events SELECT organisation_id, at, 'ev-z', '', 'system', 'clock',
-         'kms.rotate', 'kms_key', 'kms-1', 'ok', '', '', '', '', '', '', '', '', 0
+         'kms.rotate', 'kms_key', 'kms-1', 'ok', '', '', '', '', '', '', '', '', 0, NULL, NULL, NULL
          FROM audit_events WHERE organisation_id = '{}' LIMIT 1",
         world.acme.id
     ));

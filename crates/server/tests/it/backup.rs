@@ -312,7 +312,7 @@ fn a_backup_that_is_asked_to_stop_leaves_nothing() {
         .execute_batch(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000)
              INSERT INTO audit_events SELECT '', i, 'ev-' || i, '', '', '', 'auth.failure', 'caller', '',
-                 'unauthenticated', '', '', '', '', '', '', '', '', 0 FROM n",
+                 'unauthenticated', '', '', '', '', '', '', '', '', 0, NULL, NULL, NULL FROM n",
         )
         .unwrap();
     drop(database);

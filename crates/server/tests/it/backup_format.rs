@@ -161,6 +161,9 @@ async fn every_row_of_every_table_comes_back() {
     let count = events.len();
     events.retain(|row| !is_of_restore(row));
     assert_eq!(count - events.len(), 3);
+    // And where their streams end.
+    let heads = after.get_mut("audit_heads").unwrap();
+    heads.retain(|head| before["audit_heads"].contains(head));
     let seals = |row: &Vec<Value>| row.contains(&Value::Integer(4096 + (1 << 30)));
     assert!(after["kms_key_versions"].iter().any(seals), "{:?}", after["kms_key_versions"]);
     for (table, rows) in &before {

@@ -173,7 +173,7 @@ fn the_root_key_is_replaced_by_another_one() {
     let mut server = operator.serve();
     is_kept(&server, &http);
     let log = wait_for(&mut server, "everything is under it");
-    assert!(log.contains("256 of 301 keys"), "{log}");
+    assert!(log.contains("256 of 303 keys"), "{log}");
     is_kept(&server, &http);
     assert_eq!(server.stop().0, Some(0));
 

@@ -41,6 +41,8 @@ impl Eye {
             let columns = match table.as_str() {
                 // Counts that servers tell each other by.
                 "changes" => return "SELECT 'changes'".to_owned(),
+                // They move with the records, and another one begins where nobody knows whether it did.
+                "audit_heads" => return "SELECT 'audit_heads'".to_owned(),
                 // Which slot a writer counts in is its own affair.
                 "quota_counts" => {
                     return "SELECT 'quota_counts ' || organisation_id || name || SUM(used) \

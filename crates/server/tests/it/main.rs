@@ -13,6 +13,7 @@
 )]
 
 mod audit_access;
+mod audit_chain;
 mod audit_log;
 mod backup;
 mod backup_format;

@@ -22,7 +22,12 @@ pub(crate) fn rewritten(world: &World, file: &std::path::Path) {
         rows.map(Result::unwrap).collect()
     };
     for table in names("SELECT name FROM main.sqlite_schema WHERE type = 'table'") {
-        let columns = names(&format!("SELECT name FROM pragma_table_info('{table}')")).join(", ");
+        // But for those that are elsewhere by now.
+        let columns = names(&format!(
+            "SELECT name FROM pragma_table_info('{table}', 'main') INTERSECT
+             SELECT name FROM pragma_table_info('{table}', 'later')"
+        ))
+        .join(", ");
         let copy =
             format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM later.{table}");
         old.execute_batch(&copy).unwrap();

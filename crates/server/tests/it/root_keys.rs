@@ -59,7 +59,7 @@ async fn everything_moves_to_the_new_root_key_while_the_server_serves() {
 
     let server = world.app.clone();
     let (moved, ()) = tokio::join!(rewrap(&server), works(&world));
-    assert_eq!(moved.unwrap(), 603);
+    assert_eq!(moved.unwrap(), 604);
     assert_eq!(under(&world), [(after.clone(), 604)]);
     assert_eq!(in_use(&world.app).await.unwrap(), [after]);
     works(&world).await;
@@ -141,7 +141,7 @@ async fn a_server_that_still_wraps_with_the_old_key_strands_nothing() {
     let late = world.server(&[&old, &new]);
     world.secret("/kept", "hunter2").await;
     world.restart(&[&new, &old]).await.unwrap();
-    assert_eq!(rewrap(&world.app).await.unwrap(), 2);
+    assert_eq!(rewrap(&world.app).await.unwrap(), 3);
     let early = world.app.clone();
     // The other server has not been told yet, and makes a key.
     world.continue_with(late);
@@ -171,7 +171,7 @@ async fn a_third_root_key_may_come_before_the_second_has_everything() {
     assert!(world.restart(&[&c, &b]).await.is_err());
     world.restart(&[&c, &b, &a]).await.unwrap();
     works(&world).await;
-    assert_eq!(rewrap(&world.app).await.unwrap(), 603);
+    assert_eq!(rewrap(&world.app).await.unwrap(), 604);
     world.restart(&[&c]).await.unwrap();
     works(&world).await;
 }

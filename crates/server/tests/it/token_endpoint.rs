@@ -377,15 +377,15 @@ async fn the_signing_key_is_published_and_moves_with_the_root_key() {
         coffer_server::platform::root_keys::in_use(&world.app).await.unwrap().len()
     };
     assert_eq!(in_use(&world).await, 1);
-    // Two keys `default` and the signing key.
-    assert_eq!(coffer_server::platform::root_keys::rewrap(&world.app).await.unwrap(), 3);
+    // Two keys `default`, the signing key and the one of the log's chains.
+    assert_eq!(coffer_server::platform::root_keys::rewrap(&world.app).await.unwrap(), 4);
     world.restart(&[&new]).await.unwrap();
     world.get(&bearer(&world, &token), "/v1/me").expect(200).await;
     let later = machine.token(&world).await;
     assert_eq!(parts(&later)[0]["kid"], key["kid"], "it is the same key");
     assert!(world.restart(&[&old]).await.is_err());
     // The row of another name does not open.
-    world.sql("UPDATE signing_keys SET key_id = 'jwk-other'");
+    world.sql("UPDATE signing_keys SET key_id = 'jwk-other' WHERE purpose = 'access-token'");
     world.restart(&[&new]).await.unwrap();
     let refused = world.get(&bearer(&world, &later), "/v1/me").send().await;
     assert_eq!(refused.status, 500, "{}", refused.text);

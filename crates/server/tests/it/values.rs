@@ -362,7 +362,10 @@ async fn what_is_destroyed_does_not_stay_in_memory() {
     world.post(&world.owner, "/v1/secrets/nl-01/secret/app/a/value").expect(200).await;
     world.app.values.forget_stale();
     assert!(world.app.values.bytes() > 0, "what holds is kept");
-    world.delete(&world.owner, "/v1/secrets/nl-01/secret/app/a/versions?version=1").expect(204).await;
+    world
+        .delete(&world.owner, "/v1/secrets/nl-01/secret/app/a/versions?version=1")
+        .expect(204)
+        .await;
     world.app.values.forget_stale();
     assert_eq!(world.app.values.bytes(), 0);
 }

@@ -170,9 +170,7 @@ impl World {
         };
         let root = fresh_root();
         let app = App::new(store, keyring(&[&root]), Clock::Fixed(now.clone()), config);
-        platform::root_keys::check(&app).await.unwrap();
-        platform::configure_regions(&app, &app.config.regions).await.unwrap();
-        platform::configure_quotas(&app, &app.config.quotas).await.unwrap();
+        coffer_server::prepare(&app).await.unwrap();
         let router = http::router(app.clone());
         let none = Organisation { id: String::new(), slug: String::new(), key: String::new() };
         let blank =

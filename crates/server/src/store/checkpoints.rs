@@ -1,0 +1,92 @@
+//! Rows of the audit log's ends and checkpoints.
+
+use super::session::Columns;
+use super::{Tx, Value, sql};
+use crate::error::Result;
+use crate::model::chain::{Linked, Place, UNLINKED};
+use Value::{Bytes, Int, Text};
+
+/// A checkpoint to insert.
+pub struct NewCheckpoint<'a> {
+    pub at: i64,
+    pub heads: &'a [Linked],
+    /// Identity of the key that has signed it.
+    pub key: &'a str,
+    pub signature: &'a [u8],
+}
+
+impl Tx {
+    /// Organisations with records that no checkpoint covers.
+    pub async fn list_moved_chains(&mut self) -> Result<Vec<String>> {
+        self.rows(sql::LIST_MOVED_CHAINS, &[], |row| row.text()).await
+    }
+
+    /// Ends of streams that no checkpoint tells yet, by stream.
+    pub async fn list_moved_heads(&mut self) -> Result<Vec<Linked>> {
+        let organisation = self.organisation();
+        self.rows(sql::LIST_MOVED_HEADS, &[Text(&organisation)], |row| {
+            read_linked(row, &organisation)
+        })
+        .await
+    }
+
+    /// Records of before there were chains, by organisation.
+    pub async fn count_unlinked(&mut self) -> Result<Vec<Linked>> {
+        self.rows(sql::COUNT_UNLINKED, &[], |row| {
+            let place = Place { organisation: row.text()?, stream: UNLINKED, number: row.int()? };
+            Ok(Linked { place, link: Vec::new() })
+        })
+        .await
+    }
+
+    /// Up to where a stream was dropped, or how much there was before all streams.
+    pub async fn set_base(&mut self, base: &Linked, seal: &[u8]) -> Result<()> {
+        let Linked { place, link } = base;
+        let values = [
+            Text(&place.organisation),
+            Int(place.stream),
+            Int(place.number),
+            Bytes(link),
+            Bytes(seal),
+        ];
+        self.change_one(sql::SET_BASE, &values).await
+    }
+
+    /// Where a stream ends; number 0 where it has not begun.
+    pub async fn find_head(&mut self, stream: i64) -> Result<Linked> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Int(stream)];
+        let found =
+            self.row(sql::FIND_HEAD, &values, |row| read_linked(row, &organisation)).await?;
+        Ok(found.unwrap_or_else(|| Linked {
+            place: Place { organisation, stream, number: 0 },
+            link: Vec::new(),
+        }))
+    }
+
+    /// With the end of the stream of checkpoints that it makes, and that one's seal.
+    pub async fn insert_checkpoint(
+        &mut self,
+        new: &NewCheckpoint<'_>,
+        head: &Linked,
+        seal: &[u8],
+    ) -> Result<()> {
+        let organisation = self.organisation();
+        let organisation = Text(&organisation);
+        let number = Int(head.place.number);
+        let values = [organisation, number, Int(new.at), Text(new.key), Bytes(new.signature)];
+        self.change_one(sql::INSERT_CHECKPOINT, &values).await?;
+        for Linked { place, link } in new.heads {
+            let values = [organisation, Int(place.stream), Int(place.number), number, Bytes(link)];
+            self.change_one(sql::INSERT_CHECKPOINT_HEAD, &values).await?;
+        }
+        let values = [organisation, Int(head.place.stream), number, Bytes(&head.link), Bytes(seal)];
+        self.change_one(sql::SET_HEAD, &values).await
+    }
+}
+
+fn read_linked(row: &Columns<'_>, organisation: &str) -> Result<Linked> {
+    let organisation = organisation.to_owned();
+    let place = Place { organisation, stream: row.int()?, number: row.int()? };
+    Ok(Linked { place, link: row.bytes()? })
+}
