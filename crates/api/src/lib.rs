@@ -16,6 +16,7 @@ mod invite;
 mod kms;
 mod kms_data;
 mod me;
+mod metering;
 mod organisation;
 mod path;
 mod platform;
@@ -56,6 +57,7 @@ pub use kms_data::{
     VerifyHmacRequest, VerifyRequest, VerifyResponse,
 };
 pub use me::{CreateTokenRequest, CreatedToken, EffectivePermission, Me, PersonalAccessToken};
+pub use metering::{MeteredVersions, VersionMetering};
 pub use organisation::{AppUser, Membership, Organisation};
 pub use path::{Directory, PATH_BYTES_MAX, PathError, SecretPath};
 pub use platform::{

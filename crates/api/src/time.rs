@@ -1,5 +1,7 @@
 //! A point in time as it stands on the wire: RFC 3339, UTC.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
 
@@ -19,6 +21,12 @@ impl Time {
     /// Microseconds since 1970.
     pub fn as_micros(self) -> i64 {
         self.0.as_microsecond()
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -31,6 +31,7 @@ CREATE TABLE audit_checkpoints (
     organisation_id TEXT NOT NULL,
     number BIGINT NOT NULL,
     at BIGINT NOT NULL,
+    link BYTEA NOT NULL,
     key_id TEXT NOT NULL,
     signature BYTEA NOT NULL,
     PRIMARY KEY (organisation_id, number)

@@ -73,6 +73,8 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("quotas.secrets_versions", "versions that are not destroyed; default 10000000"),
     ("quotas.kms_keys", "keys that are not deleted; default 10000"),
     ("quotas.iam_service_accounts", "service accounts; default 1000"),
+    ("audit", "the audit log"),
+    ("audit.retention_days", "days that records are kept, 0 = for ever; default 400"),
 ];
 
 /// What a server runs with.
@@ -92,6 +94,21 @@ pub struct Config {
     pub regions: Vec<RegionConfig>,
     pub limits: Limits,
     pub quotas: Quotas,
+    pub audit: Audit,
+}
+
+/// The audit log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct Audit {
+    /// 0: for ever.
+    pub retention_days: u32,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { retention_days: 400 }
+    }
 }
 
 /// The database.
@@ -254,6 +271,7 @@ impl Default for Config {
             regions: Vec::new(),
             limits: Limits::default(),
             quotas: Quotas::default(),
+            audit: Audit::default(),
         }
     }
 }

@@ -184,7 +184,7 @@ where
         Ok((outcome, tx.take_notes()))
     };
     let done = match record.action {
-        Action::ListAudit => app.store.search(&organisation, look).await,
+        Action::ListAudit | Action::MeterVersions => app.store.search(&organisation, look).await,
         _ => app.store.read(&organisation, look).await,
     };
     let (outcome, notes) = done.unwrap_or_else(|failure| (Err(failure), Vec::new()));
@@ -288,8 +288,8 @@ where
         .write(&organisation, async move |tx| {
             let done = operate(tx).await?;
             if done.is_some() {
-                let notes = tx.take_notes();
-                record.append(tx, &Ok(()), &notes, "")?;
+                let (notes, detail) = (tx.take_notes(), tx.take_detail());
+                record.append(tx, &Ok(()), &notes, &detail)?;
             }
             Ok(done)
         })

@@ -59,6 +59,8 @@ impl<'s> Puts<'s> {
         self.made += 1;
         let now = self.scope.latest + self.made * 50;
         let id = |kind: &str| format!("{kind}-{:02}{:018x}", self.rest, self.made);
+        let mut link = [0; 32];
+        self.chance.fill(&mut link);
         Put {
             scope: self.scope,
             path: format!("/{}", path(number % self.secrets)),
@@ -66,6 +68,10 @@ impl<'s> Puts<'s> {
             now,
             ids: [id("ev"), id("ew"), id("req")],
             slot: self.rest as i64,
+            // A number that no other run has.
+            stream: self.scope.latest + self.rest as i64,
+            number: 2 * self.made,
+            link,
         }
     }
 }
@@ -79,6 +85,10 @@ pub struct Put<'s> {
     ids: [String; 3],
     /// Where this loop counts.
     slot: i64,
+    stream: i64,
+    /// Of the last of its records.
+    number: i64,
+    link: [u8; 32],
 }
 
 impl Put<'_> {
@@ -107,9 +117,9 @@ impl Put<'_> {
     }
 
     /// Of `INSERT_EVENT`, for the put and for the encryption that it implies.
-    pub fn events(&self) -> [[Value<'_>; 19]; 2] {
+    pub fn events(&self) -> [[Value<'_>; 22]; 2] {
         let [put, encrypt, request] = &self.ids;
-        let event = |id, action, kind, subject| {
+        let event = |id, action, kind, subject, number| {
             [
                 Text(&self.scope.organisation),
                 Int(self.now),
@@ -130,12 +140,21 @@ impl Put<'_> {
                 Text("POST"),
                 Text(&self.path),
                 Text(request),
+                Int(self.stream),
+                Int(number),
+                Bytes(&self.link),
             ]
         };
         [
-            event(put, "secrets.putSecretValue", "secret", &self.path),
-            event(encrypt, "kms.encrypt", "kms_key", &self.scope.key),
+            event(put, "secrets.putSecretValue", "secret", &self.path, self.number - 1),
+            event(encrypt, "kms.encrypt", "kms_key", &self.scope.key, self.number),
         ]
+    }
+
+    /// Of `SET_HEAD`.
+    pub fn head(&self) -> [Value<'_>; 5] {
+        let link = Bytes(&self.link);
+        [Text(&self.scope.organisation), Int(self.stream), Int(self.number), link, link]
     }
 }
 

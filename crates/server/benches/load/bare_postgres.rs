@@ -98,6 +98,7 @@ struct Statements {
     use_quota: Statement,
     set_latest: Statement,
     insert_event: Statement,
+    set_head: Statement,
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";
@@ -110,6 +111,7 @@ impl Statements {
             use_quota: client.prepare(sql::USE_QUOTA).await?,
             set_latest: client.prepare(sql::SET_LATEST_VERSION).await?,
             insert_event: client.prepare(sql::INSERT_EVENT).await?,
+            set_head: client.prepare(sql::SET_HEAD).await?,
         })
     }
 
@@ -132,6 +134,7 @@ impl Statements {
         for event in put.events() {
             client.execute(&self.insert_event, &bound(&event)).await?;
         }
+        client.execute(&self.set_head, &bound(&put.head())).await?;
         Ok(client.batch_execute("COMMIT").await?)
     }
 
@@ -145,14 +148,15 @@ impl Statements {
         let (secret, version) = (row.try_get::<_, &str>("secret_id")?, latest(row)? + 1);
         let (new, quota, set) =
             (put.version(secret, version), put.quota(), put.latest(secret, version));
-        let [first, second] = put.events();
+        let ([first, second], head) = (put.events(), put.head());
         let (new, quota, set) = (bound(&new), bound(&quota), bound(&set));
-        let (first, second) = (bound(&first), bound(&second));
+        let (first, second, head) = (bound(&first), bound(&second), bound(&head));
         tokio::try_join!(
             client.execute(&self.insert_version, &new),
             client.execute(&self.set_latest, &set),
             client.execute(&self.insert_event, &first),
             client.execute(&self.insert_event, &second),
+            client.execute(&self.set_head, &head),
             client.query(&self.use_quota, &quota),
             client.batch_execute("COMMIT"),
         )?;

@@ -36,16 +36,21 @@ pub fn run(options: &Options) -> Result<()> {
         }
         let began = Instant::now();
         statements.begin.raw_execute()?;
+        let mut last = puts.draw();
         match together {
-            None => statements.put(&puts.draw())?,
+            None => statements.put(&last)?,
             Some(batch) => {
-                for _ in 0..batch {
+                for nth in 0..batch {
+                    if nth > 0 {
+                        last = puts.draw();
+                    }
                     statements.savepoint.raw_execute()?;
-                    statements.put(&puts.draw())?;
+                    statements.put(&last)?;
                     statements.release.raw_execute()?;
                 }
             }
         }
+        statements.set_head.change(&last.head())?;
         statements.commit.raw_execute()?;
         if cpu.is_some() {
             let took = u32::try_from(began.elapsed().as_micros())?;
@@ -80,6 +85,7 @@ struct Statements<'c> {
     use_quota: Bound<'c>,
     set_latest: Bound<'c>,
     insert_event: Bound<'c>,
+    set_head: Bound<'c>,
 }
 
 impl<'c> Statements<'c> {
@@ -94,6 +100,7 @@ impl<'c> Statements<'c> {
             use_quota: Bound::new(connection, sql::USE_QUOTA)?,
             set_latest: Bound::new(connection, sql::SET_LATEST_VERSION)?,
             insert_event: Bound::new(connection, sql::INSERT_EVENT)?,
+            set_head: Bound::new(connection, sql::SET_HEAD)?,
         })
     }
 

@@ -1,6 +1,8 @@
-//! Operations on the audit log: search, checkpoints.
+//! Operations on the audit log: search, retention, checkpoints; and metering.
 
 mod checkpoints;
+mod expire;
+mod metering;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use crate::model::key::{SigningPurpose, Wrapped};
 use crate::store::Tx;
 
 pub use checkpoints::checkpoint_all;
+pub use expire::expire;
+pub use metering::{Metered, Period, meter_versions};
 
 /// Gives the store the key that links records, made at the first start. What was recorded before is counted then, so
 /// that nothing can be slipped in as if it were as old.

@@ -15,6 +15,7 @@ mod kept;
 mod kms;
 mod list;
 mod me;
+mod metering;
 mod oidc;
 pub mod openapi;
 mod platform;
@@ -186,6 +187,7 @@ routes! {
     POST   "/v1/invites/accept"                            => invites::accept;
     DELETE "/v1/invites/{invite}"                          => invites::delete;
 
+    GET    "/v1/metering/secret-versions"                  => metering::secret_versions;
     GET    "/v1/quotas"                                    => quotas::list;
     POST   "/v1/quotas/increase-requests"                  => quotas::request_increase;
     GET    "/v1/quotas/{quota}"                            => quotas::read;

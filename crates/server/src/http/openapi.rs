@@ -8,8 +8,8 @@ use utoipa::OpenApi;
 
 use super::reply::{self, Reply};
 use super::{
-    audit, elevations, explain, federation, health, iam, invites, kms, me, oidc, platform,
-    policies, projects, quotas, regions, secrets, service_accounts, teams,
+    audit, elevations, explain, federation, health, iam, invites, kms, me, metering, oidc,
+    platform, policies, projects, quotas, regions, secrets, service_accounts, teams,
 };
 use crate::error::Outcome;
 
@@ -136,6 +136,7 @@ use crate::error::Outcome;
         invites::create,
         invites::accept,
         invites::delete,
+        metering::secret_versions,
         quotas::list,
         quotas::request_increase,
         quotas::read,
@@ -209,7 +210,7 @@ fn complete_schemas(schemas: &mut Json) {
 }
 
 /// Below these every call names an organisation.
-const ORGANISATIONS: [&str; 10] = [
+const ORGANISATIONS: [&str; 11] = [
     "/v1/secrets",
     "/v1/kms",
     "/v1/iam",
@@ -219,6 +220,7 @@ const ORGANISATIONS: [&str; 10] = [
     "/v1/federated-identit",
     "/v1/invites",
     "/v1/quotas",
+    "/v1/metering",
     "/v1/audit",
 ];
 

@@ -98,6 +98,14 @@ pub fn json(outcome: Outcome, body: &impl Serialize) -> Reply {
     as_json(with(outcome, Body::from(Bytes::from_owner(text))))
 }
 
+/// A table as RFC 4180 has it.
+pub fn csv(action: Action, table: String) -> Reply {
+    let mut reply = with(action.rule().success, Body::from(table));
+    let kind = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
+    reply.headers_mut().insert(CONTENT_TYPE, kind);
+    reply
+}
+
 /// Marks a body as JSON.
 pub fn as_json(mut reply: Reply) -> Reply {
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

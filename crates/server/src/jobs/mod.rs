@@ -68,6 +68,9 @@ async fn work_hourly(app: Arc<App>) {
         if let Err(error) = kms::rotate::rotate_due(&app).await {
             tracing::warn!(cause = error.cause(), "keys are not rotated yet");
         }
+        if let Err(error) = audit::expire(&app).await {
+            tracing::warn!(cause = error.cause(), "records that are too old are still kept");
+        }
         if let Err(error) = audit::checkpoint_all(&app).await {
             tracing::warn!(cause = error.cause(), "the audit log has no new checkpoint yet");
         }

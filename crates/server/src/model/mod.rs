@@ -17,6 +17,7 @@ pub mod jwks;
 pub mod key;
 pub mod limits;
 pub mod pattern;
+mod permission;
 pub mod policy;
 pub mod precondition;
 pub mod project;

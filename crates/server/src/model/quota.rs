@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quota {
     Secrets,
     /// Versions of secrets that are not destroyed.

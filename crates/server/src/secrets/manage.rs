@@ -186,10 +186,11 @@ pub async fn delete(
     named: Named,
     precondition: Precondition,
 ) -> Result<()> {
+    let clock = app.clock.clone();
     gate::write(app, call, named.ask(Action::DeleteSecret), async move |tx, scope| {
         let secret = tx.read_secret(&address(scope)?).await?;
         precondition.check(secret.object_version)?;
-        tx.delete_secret(&secret.id).await
+        tx.delete_secret(&secret.id, clock.now()).await
     })
     .await
 }

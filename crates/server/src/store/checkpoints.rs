@@ -52,12 +52,20 @@ impl Tx {
         self.change_one(sql::SET_BASE, &values).await
     }
 
+    /// Up to where a stream was dropped; number 0 where nothing was.
+    pub async fn find_base(&mut self, stream: i64) -> Result<Linked> {
+        self.find_end(sql::FIND_BASE, stream).await
+    }
+
     /// Where a stream ends; number 0 where it has not begun.
     pub async fn find_head(&mut self, stream: i64) -> Result<Linked> {
+        self.find_end(sql::FIND_HEAD, stream).await
+    }
+
+    async fn find_end(&mut self, statement: &'static str, stream: i64) -> Result<Linked> {
         let organisation = self.organisation();
         let values = [Text(&organisation), Int(stream)];
-        let found =
-            self.row(sql::FIND_HEAD, &values, |row| read_linked(row, &organisation)).await?;
+        let found = self.row(statement, &values, |row| read_linked(row, &organisation)).await?;
         Ok(found.unwrap_or_else(|| Linked {
             place: Place { organisation, stream, number: 0 },
             link: Vec::new(),
@@ -74,7 +82,14 @@ impl Tx {
         let organisation = self.organisation();
         let organisation = Text(&organisation);
         let number = Int(head.place.number);
-        let values = [organisation, number, Int(new.at), Text(new.key), Bytes(new.signature)];
+        let values = [
+            organisation,
+            number,
+            Int(new.at),
+            Bytes(&head.link),
+            Text(new.key),
+            Bytes(new.signature),
+        ];
         self.change_one(sql::INSERT_CHECKPOINT, &values).await?;
         for Linked { place, link } in new.heads {
             let values = [organisation, Int(place.stream), Int(place.number), number, Bytes(link)];
@@ -82,6 +97,72 @@ impl Tx {
         }
         let values = [organisation, Int(head.place.stream), number, Bytes(&head.link), Bytes(seal)];
         self.change_one(sql::SET_HEAD, &values).await
+    }
+}
+
+/// What is old.
+impl Tx {
+    /// Every organisation with records, and "" for nobody's calls.
+    pub async fn list_chained_organisations(&mut self) -> Result<Vec<String>> {
+        self.rows(sql::LIST_CHAINED_ORGANISATIONS, &[], |row| row.text()).await
+    }
+
+    /// When the oldest record was written.
+    pub async fn find_oldest_event(&mut self) -> Result<Option<i64>> {
+        let organisation = self.organisation();
+        self.row(sql::FIND_OLDEST_EVENT, &[Text(&organisation)], |row| row.int()).await
+    }
+
+    /// Streams with records from before a time.
+    pub async fn list_streams_before(&mut self, before: i64) -> Result<Vec<i64>> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Int(before)];
+        self.rows(sql::LIST_STREAMS_BEFORE, &values, |row| row.int()).await
+    }
+
+    /// The first lines of a stream that are there, each with its time.
+    pub async fn list_first_of_stream(
+        &mut self,
+        stream: i64,
+        count: i64,
+    ) -> Result<Vec<(Linked, i64)>> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Int(stream), Int(count)];
+        self.rows(sql::LIST_FIRST_OF_STREAM, &values, |row| {
+            Ok((read_linked(row, &organisation)?, row.int()?))
+        })
+        .await
+    }
+
+    /// Drops the beginning of a stream up to a place, which must become its base.
+    pub async fn drop_first_of_stream(&mut self, last: &Place) -> Result<()> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Int(last.stream), Int(last.number)];
+        self.change_any(sql::DROP_FIRST_OF_STREAM, &values).await
+    }
+
+    /// Drops records of before there were chains; how many.
+    pub async fn drop_unlinked(&mut self, before: i64) -> Result<i64> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Int(before)];
+        let count = self.execute(sql::DROP_UNLINKED, &values).await?;
+        Ok(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
+    /// The last checkpoint from before a time.
+    pub async fn find_old_checkpoint(&mut self, before: i64) -> Result<Option<Linked>> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Int(before)];
+        let read = |row: &Columns<'_>| read_linked(row, &organisation);
+        self.row(sql::FIND_OLD_CHECKPOINT, &values, read).await
+    }
+
+    /// Drops checkpoints up to one, which must become their base.
+    pub async fn drop_checkpoints(&mut self, last: &Place) -> Result<()> {
+        let organisation = self.organisation();
+        let values = [Text(&organisation), Int(last.number)];
+        self.change_any(sql::DROP_CHECKPOINT_HEADS, &values).await?;
+        self.change_any(sql::DROP_CHECKPOINTS, &values).await
     }
 }
 

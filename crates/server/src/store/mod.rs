@@ -16,6 +16,7 @@ mod idempotency;
 mod identity;
 mod invites;
 mod kms;
+mod metering;
 mod policies;
 mod postgres;
 mod postgres_server;
@@ -56,6 +57,7 @@ pub use checkpoints::NewCheckpoint;
 pub use faults::{Fault, Faults};
 pub use idempotency::KeptAnswer;
 pub use kms::{DueKey, NewKey};
+pub use metering::MeteredVersions;
 pub use policies::NewPolicyBinding;
 pub use roles::{NewBinding, NewRole};
 pub use root_keys::VersionPlace;
@@ -92,6 +94,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0009_quota_counts.sql"),
     include_str!("../../migrations/0010_last_accesses.sql"),
     include_str!("../../migrations/0011_audit_chain.sql"),
+    include_str!("../../migrations/0012_metering.sql"),
 ];
 
 /// The store. Clones share it; it closes when [`Store::close`] is called.

@@ -290,7 +290,10 @@ impl Postgres {
             SqlState::T_R_DEADLOCK_DETECTED,
             SqlState::UNIQUE_VIOLATION,
         ];
-        self.in_conflict |= conflicts.contains(code);
+        // More was taken than was granted (`USE_GRANTED`): whoever runs again looks.
+        let is_used_up = *code == SqlState::NOT_NULL_VIOLATION
+            && error.as_db_error().and_then(|told| told.column()) == Some("used");
+        self.in_conflict |= is_used_up || conflicts.contains(code);
         match code.code().get(..2).unwrap_or_default() {
             "22" if *code == SqlState::CHARACTER_NOT_IN_REPERTOIRE => holds_nul(),
             "22" | "23" | "42" if !self.in_conflict => Error::bug(cause),

@@ -206,7 +206,9 @@ fn try_once(tx: &mut Tx, job: &mut dyn Run, purpose: Purpose) -> Tried {
     // What was sent last has to be heard, too.
     let settled = runtime.block_on(session.settle());
     if session.in_conflict || session.is_lost() {
-        return after(session, &runtime, not_connected());
+        let tried = after(session, &runtime, not_connected());
+        tx.forget_grants();
+        return tried;
     }
     if keep == Keep::Yes && session.is_aborted {
         let _ = runtime.block_on(session.control("ROLLBACK"));

@@ -17,12 +17,16 @@ impl Tx {
     pub(super) async fn use_quota(&mut self, quota: Quota, count: i64) -> Result<()> {
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(quota.name()), Int(count), Int(self.slot())];
+        if self.takes_from_grant(quota, count) {
+            return self.change_one(sql::USE_GRANTED, &values).await;
+        }
         let read = |row: &Columns<'_>| Ok((row.int()?, row.int()?, row.int()?, row.int()?));
         let (used, granted, granted_for, most) = self
             .row(sql::USE_QUOTA, &values, read)
             .await?
             .ok_or_else(|| Error::bug("an organisation without its quotas"))?;
         if count <= 0 || most == 0 || (used <= granted && granted_for == most) {
+            self.remember_grant(quota, if most == 0 { i64::MAX } else { granted - used });
             return Ok(());
         }
         // Seldom: whoever looks at all slots is in the way of all that count.

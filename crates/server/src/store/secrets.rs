@@ -267,12 +267,14 @@ impl Tx {
             .await
     }
 
-    /// Deletes a secret with all its versions.
-    pub async fn delete_secret(&mut self, secret: &str) -> Result<()> {
+    /// Deletes a secret with all its versions. When they were stored is kept for metering.
+    pub async fn delete_secret(&mut self, secret: &str, now: i64) -> Result<()> {
         self.row_changed(secret);
         let organisation = self.organisation();
         let values = [Text(&organisation), Text(secret)];
         let active = self.row(sql::COUNT_VERSIONS, &values, |row| row.int()).await?;
+        let ended = [Text(&organisation), Text(secret), Int(now)];
+        self.change_any(sql::END_VERSIONS, &ended).await?;
         self.change_any(sql::DELETE_LAST_ACCESSES, &values).await?;
         self.execute(sql::DELETE_VERSIONS, &values).await?;
         self.change_one(sql::DELETE_SECRET, &values).await?;

@@ -463,6 +463,15 @@ statements! {
         RETURNING used, granted, granted_for,
             (SELECT COALESCE(q.most, d.most, 0) FROM quotas q LEFT JOIN quota_defaults d ON d.name = q.name
             WHERE q.organisation_id = $1 AND q.name = $2)";
+    /// As `USE_QUOTA`, within what slot $4 was granted for what there may be now; fails when that is not enough, because
+    /// nobody waits for its answer before the commit.
+    USE_GRANTED = "UPDATE quota_counts SET used = CASE WHEN EXISTS (
+            SELECT 1 FROM quotas q LEFT JOIN quota_defaults d ON d.name = q.name
+            WHERE q.organisation_id = $1 AND q.name = $2 AND (COALESCE(q.most, d.most, 0) = 0
+                OR (COALESCE(q.most, d.most, 0) = quota_counts.granted_for
+                    AND quota_counts.used + $3 <= quota_counts.granted))
+        ) THEN quota_counts.used + $3 ELSE NULL END
+        WHERE organisation_id = $1 AND name = $2 AND slot = $4";
     /// What is used, and what may be used of what was granted for the maximum $4, slot $3 as it is.
     SUM_QUOTA = "SELECT CAST(SUM(used) AS BIGINT), CAST(SUM(CASE WHEN slot <> $3 AND granted > used
         AND granted_for = $4 THEN granted ELSE used END) AS BIGINT)
@@ -768,6 +777,37 @@ statements! {
     DELETE_VERSIONS = "DELETE FROM secret_versions WHERE organisation_id = $1 AND secret_id = $2";
     DELETE_SECRET = "DELETE FROM secrets WHERE organisation_id = $1 AND secret_id = $2";
     DELETE_LAST_ACCESSES = "DELETE FROM last_accesses WHERE organisation_id = $1 AND secret_id = $2";
+    /// Before they are deleted: from when until when each version was stored.
+    END_VERSIONS = "INSERT INTO ended_versions (organisation_id, secret_id, version, region_id, project_id, created_at,
+            ended_at)
+        SELECT v.organisation_id, v.secret_id, v.version, s.region_id, s.project_id, v.created_at,
+            COALESCE(v.destroyed_at, $3)
+        FROM secrets s JOIN secret_versions v ON v.organisation_id = s.organisation_id
+            AND v.secret_id = s.secret_id
+        WHERE s.organisation_id = $1 AND s.secret_id = $2";
+    /// From $2 to $3: versions that are stored now, seconds that versions were stored, and microseconds of the rest.
+    METER_VERSIONS = "WITH stored AS (
+            SELECT s.region_id, s.project_id, v.created_at, COALESCE(v.destroyed_at, $3) AS ended_at,
+                CASE WHEN v.destroyed_at IS NULL THEN 1 ELSE 0 END AS is_there
+            FROM secrets s JOIN secret_versions v ON v.organisation_id = s.organisation_id
+                AND v.secret_id = s.secret_id
+            WHERE s.organisation_id = $1 AND ($4 = '' OR s.project_id = $4)
+            UNION ALL
+            SELECT e.region_id, e.project_id, e.created_at, e.ended_at, 0 FROM ended_versions e
+            WHERE e.organisation_id = $1 AND ($4 = '' OR e.project_id = $4)
+        ), bounded AS (
+            SELECT region_id, project_id, is_there,
+                (CASE WHEN ended_at < $3 THEN ended_at ELSE $3 END)
+                - (CASE WHEN created_at > $2 THEN created_at ELSE $2 END) AS micros
+            FROM stored
+        ), counted AS (
+            SELECT region_id, project_id, is_there, CASE WHEN micros > 0 THEN micros ELSE 0 END AS micros
+            FROM bounded
+        )
+        SELECT r.slug, c.project_id, CAST(SUM(c.is_there) AS BIGINT), CAST(SUM(c.micros / 1000000) AS BIGINT),
+            CAST(SUM(c.micros % 1000000) AS BIGINT)
+        FROM counted c JOIN regions r ON r.region_id = c.region_id
+        GROUP BY r.slug, c.project_id ORDER BY r.slug, c.project_id";
     /// Never back in time, and nothing when the version is gone.
     TOUCH_VERSION = "INSERT INTO last_accesses (organisation_id, secret_id, version, accessed_at)
         SELECT v.organisation_id, v.secret_id, v.version, $4 FROM secret_versions v
@@ -806,10 +846,26 @@ statements! {
     LIST_MOVED_HEADS = concat!("SELECT h.stream, h.number, h.link ", moved_heads!(), "
         AND h.organisation_id = $1 ORDER BY h.stream");
     FIND_HEAD = "SELECT stream, number, link FROM audit_heads WHERE organisation_id = $1 AND stream = $2";
-    INSERT_CHECKPOINT = "INSERT INTO audit_checkpoints (organisation_id, number, at, key_id, signature)
-        VALUES ($1, $2, $3, $4, $5)";
+    INSERT_CHECKPOINT = "INSERT INTO audit_checkpoints (organisation_id, number, at, link, key_id, signature)
+        VALUES ($1, $2, $3, $4, $5, $6)";
     INSERT_CHECKPOINT_HEAD = "INSERT INTO audit_checkpoint_heads (organisation_id, stream, number, checkpoint, link)
         VALUES ($1, $2, $3, $4, $5)";
+    FIND_BASE = "SELECT stream, number, link FROM audit_bases WHERE organisation_id = $1 AND stream = $2";
+    LIST_CHAINED_ORGANISATIONS = "SELECT organisation_id FROM audit_heads
+        UNION SELECT organisation_id FROM audit_bases ORDER BY organisation_id";
+    FIND_OLDEST_EVENT = "SELECT at FROM audit_events WHERE organisation_id = $1 ORDER BY at LIMIT 1";
+    /// Streams with records from before $2, -1 for those in no stream.
+    LIST_STREAMS_BEFORE = "SELECT DISTINCT COALESCE(e.stream, -1) FROM (SELECT stream FROM audit_events
+        WHERE organisation_id = $1 AND at < $2 ORDER BY at LIMIT 1024) AS e";
+    LIST_FIRST_OF_STREAM = "SELECT stream, number, link, at FROM audit_events
+        WHERE organisation_id = $1 AND stream = $2 ORDER BY number LIMIT $3";
+    DROP_FIRST_OF_STREAM = "DELETE FROM audit_events WHERE organisation_id = $1 AND stream = $2 AND number <= $3";
+    DROP_UNLINKED = "DELETE FROM audit_events WHERE organisation_id = $1 AND at < $2 AND stream IS NULL";
+    /// The last of those before $2, as a line of stream 0.
+    FIND_OLD_CHECKPOINT = "SELECT 0, number, link FROM audit_checkpoints
+        WHERE organisation_id = $1 AND at < $2 ORDER BY number DESC LIMIT 1";
+    DROP_CHECKPOINTS = "DELETE FROM audit_checkpoints WHERE organisation_id = $1 AND number <= $2";
+    DROP_CHECKPOINT_HEADS = "DELETE FROM audit_checkpoint_heads WHERE organisation_id = $1 AND checkpoint <= $2";
     SET_HEAD = "INSERT INTO audit_heads (organisation_id, stream, number, link, seal) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (organisation_id, stream) DO UPDATE SET number = excluded.number, link = excluded.link,
             seal = excluded.seal";

@@ -1,5 +1,6 @@
 //! One transaction: bound to an organisation, it runs statements and reads rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,6 +13,7 @@ use crate::error::Result;
 use crate::model::action::Action;
 use crate::model::chain::Chaining;
 use crate::model::event::Event;
+use crate::model::quota::Quota;
 
 /// A transaction. Only the store makes one, and only the gate is given one.
 ///
@@ -43,9 +45,15 @@ pub struct Tx {
     events: Vec<Event>,
     /// The same of the operations before it in the batch. Written ahead of the commit, in one go.
     batch_events: Vec<Event>,
+    /// What this writer's slots may count without a look at them, by organisation and quota: what is taken from it has
+    /// not to be waited for on a server.
+    grants: HashMap<(String, Quota), i64>,
     /// What the records of this writer are linked to.
     pub(super) chain: Chain,
 }
+
+/// Grants that a writer remembers.
+const GRANTS_MAX: usize = 4096;
 
 type Effect = Box<dyn FnOnce() + Send>;
 
@@ -82,6 +90,7 @@ impl Tx {
             batch_effects: Vec::new(),
             events: Vec::new(),
             batch_events: Vec::new(),
+            grants: HashMap::new(),
             chain: Chain::new(),
         }
     }
@@ -113,6 +122,9 @@ impl Tx {
         }
         if std::mem::take(&mut self.identities_changed) {
             self.epochs.identities.fetch_add(1, Ordering::SeqCst);
+        }
+        if !committed {
+            self.forget_grants();
         }
         self.keys_ceased = false;
         self.effects.clear();
@@ -232,6 +244,32 @@ impl Tx {
 
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
+    }
+
+    /// Whether so many more are within what this writer was granted; then they are taken from it.
+    pub(super) fn takes_from_grant(&mut self, quota: Quota, count: i64) -> bool {
+        if count <= 0 || self.postgres().is_none() {
+            return false;
+        }
+        match self.grants.get_mut(&(self.organisation.clone(), quota)) {
+            Some(left) if *left >= count => {
+                *left -= count;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What this writer may count without a look, as far as it knows: the statement has the last word.
+    pub(super) fn remember_grant(&mut self, quota: Quota, left: i64) {
+        if self.grants.len() >= GRANTS_MAX {
+            self.grants.clear();
+        }
+        self.grants.insert((self.organisation.clone(), quota), left);
+    }
+
+    pub(super) fn forget_grants(&mut self) {
+        self.grants.clear();
     }
 
     /// The slot of quotas that this writer counts in.

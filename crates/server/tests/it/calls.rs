@@ -6,7 +6,8 @@ use crate::project_calls::{self, InProject};
 use crate::world::{Answer, Asking, Person, World, base64};
 
 /// What the clock or the operator does. Moving to another root key takes several transactions, and stands by itself.
-pub const UNATTENDED: [&str; 7] = [
+pub const UNATTENDED: [&str; 8] = [
+    "audit.expire",
     "kms.purge",
     "kms.rotate.scheduled",
     "platform.administrator.create",
@@ -354,6 +355,13 @@ pub fn calls() -> Vec<Call> {
             "DELETE",
             ("DELETE", "/v1/invites/{invite}"),
             "/v1/invites/INVITE",
+            none,
+        ),
+        call(
+            "metering.secret-versions",
+            "GET",
+            ("GET", "/v1/metering/secret-versions"),
+            "/v1/metering/secret-versions",
             none,
         ),
         call("quotas.list", "GET", ("GET", "/v1/quotas"), "/v1/quotas", none),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use coffer_server::audit;
 use coffer_server::error::Result;
 use coffer_server::kms::{purge, rotate};
 use coffer_server::model::action::Action;
@@ -164,7 +165,7 @@ impl Change {
             _ => world.owner.clone(),
         };
         let mut target = match self {
-            Self::Unattended(name) if name.starts_with("platform.") => Target::default(),
+            Self::Unattended(name) if !name.starts_with("kms.") => Target::default(),
             _ => target(world, self.action(), &by).await,
         };
         let key = &target.key;
@@ -183,6 +184,20 @@ impl Change {
                 world.sql(&format!(
                     "UPDATE kms_key_versions SET created_at = 0 WHERE key_id = '{key}'"
                 ));
+            }
+            "audit.expire" => {
+                let acme = &world.acme.id;
+                for sql in [
+                    format!("DELETE FROM audit_bases WHERE organisation_id = '{acme}'"),
+                    format!("INSERT INTO audit_bases SELECT '{acme}', -1, 9, link, seal FROM audit_heads LIMIT 1"),
+                    format!(
+                        "INSERT INTO audit_events VALUES ('{acme}', 1, '{}', '', '', '', 'auth.failure', 'caller',
+                             '', 'ok', '', '', '', '', '', '', '', '', 0, NULL, NULL, NULL)",
+                        world.fresh_id("ev-")
+                    ),
+                ] {
+                    world.sql(&sql);
+                }
             }
             "platform.administrator.delete" => {
                 target.fresh = world.administrator().await.subject;
@@ -221,6 +236,7 @@ impl Change {
     async fn make_unattended(&self, world: &World, target: &Target) -> Result<bool> {
         let app = &world.app;
         let done = match self.action() {
+            "audit.expire" => audit::expire(app).await? == 1,
             "kms.purge" => purge::purge_due(app).await? == 1,
             "kms.rotate.scheduled" => rotate::rotate_due(app).await? == 1,
             "platform.administrator.create" => administrators::create(app, "x", None).await.is_ok(),

@@ -15,6 +15,7 @@
 mod audit_access;
 mod audit_chain;
 mod audit_log;
+mod audit_retention;
 mod backup;
 mod backup_format;
 mod calls;
@@ -49,6 +50,7 @@ mod limits;
 mod lists;
 mod matrix;
 mod metadata;
+mod metering;
 mod migrations;
 mod moving;
 mod openapi;

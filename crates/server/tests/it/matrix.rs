@@ -140,6 +140,7 @@ async fn every_role_by_every_action() {
     iam.invite.list               ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.invite.create             ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     iam.invite.delete             ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
+    metering.secret-versions      ✔   ✘   ✔   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
     quotas.list                   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     quotas.get                    ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔   ✔
     quotas.increase.create        ✔   ✘   ✔   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘   ✘
@@ -492,6 +493,7 @@ async fn every_route_refuses_outsiders_and_records_it() {
     GET    /v1/invites                                             401     403 200    403   200
     POST   /v1/invites                                             401     403 201    403   201
     DELETE /v1/invites/INVITE                                      401     403 404    403   204
+    GET    /v1/metering/secret-versions                            401     403 200    403   200
     GET    /v1/quotas                                              401     403 200    200   200
     GET    /v1/quotas/secrets.count                                401     403 200    200   200
     POST   /v1/quotas/increase-requests                            401     403 201    403   201

@@ -1,6 +1,9 @@
 //! The whole harness: a fresh database, the real router, a fixed clock, two organisations, people by role.
 
+use std::fs;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -9,6 +12,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use coffer_crypto::{RootKey, token};
 use coffer_server::app::App;
+use coffer_server::backup::Progress;
 use coffer_server::clock::Clock;
 use coffer_server::config::{Config, RegionConfig, StoreConfig};
 use coffer_server::http;
@@ -389,7 +393,7 @@ impl World {
             select(url, &sql.replace("PRAGMA foreign_keys = OFF", loose));
             return;
         }
-        let file = rusqlite::Connection::open(self.folder.path().join("coffer.db")).unwrap();
+        let file = rusqlite::Connection::open(self.app.config.data.join("coffer.db")).unwrap();
         file.execute_batch(sql).unwrap();
     }
 
@@ -398,7 +402,7 @@ impl World {
         if let Some(url) = &self.app.config.store.url {
             return select(url, sql);
         }
-        let file = rusqlite::Connection::open(self.folder.path().join("coffer.db")).unwrap();
+        let file = rusqlite::Connection::open(self.app.config.data.join("coffer.db")).unwrap();
         let mut statement = file.prepare(sql).unwrap();
         let columns = statement.column_count();
         let text = |row: &rusqlite::Row<'_>, at| match row.get_ref_unwrap(at) {
@@ -462,6 +466,21 @@ impl World {
 
     pub fn fresh_id(&self, prefix: &str) -> String {
         self.app.clock.fresh_id(prefix).unwrap()
+    }
+
+    /// Whether the whole log proves itself: what there is to say of it, or what is wrong.
+    pub fn verify_log(&self) -> anyhow::Result<String> {
+        self.write_root_key(&self.app.config.data);
+        coffer_server::proof::verify(&self.app.config, None, &Progress::default())
+    }
+
+    /// The root key as an operator keeps it, in a folder of the server's.
+    pub fn write_root_key(&self, folder: &Path) {
+        let file = folder.join("root.key");
+        fs::write(&file, &self.root).unwrap();
+        for (name, rights) in [(folder, 0o700), (file.as_path(), 0o600)] {
+            fs::set_permissions(name, fs::Permissions::from_mode(rights)).unwrap();
+        }
     }
 
     /// Every audit record of acme that matches `query` (for example `action=secrets.create`), newest first.
