@@ -18,7 +18,7 @@ cofferd = os.path.realpath(sys.argv[1])
 secrets = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
 database = sys.argv[3] if len(sys.argv) > 3 else None
 folder = tempfile.mkdtemp()
-env = {**os.environ, "RUST_LOG": "warn"}
+env = {**os.environ, "COFFER_LOG": "warn"}
 
 
 def configure(name, url=None):

@@ -29,7 +29,7 @@ cofferd = os.path.realpath(sys.argv[1])
 folder = tempfile.mkdtemp(dir="/var/tmp")
 # The databases run as another user, in a folder below.
 os.chmod(folder, 0o711)
-env = {**os.environ, "RUST_LOG": "warn"}
+env = {**os.environ, "COFFER_LOG": "warn"}
 
 
 def cluster(*arguments):

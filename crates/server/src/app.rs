@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::issuers::Issuers;
 use crate::keyring::Keyring;
 use crate::lane::Lanes;
+use crate::metrics::Metrics;
 use crate::model::access_policy::canonical_net;
 use crate::model::access_token::AccessToken;
 use crate::store::Store;
@@ -40,6 +41,7 @@ pub struct App {
     pub making_wrapping_key: tokio::sync::Mutex<()>,
     pub lanes: Lanes,
     pub last_access: LastAccess,
+    pub metrics: Metrics,
     pub last_use: LastUse,
     pub auth_failures: AuthFailures,
     /// Those of the configuration, IPv4 within IPv6 made IPv4.
@@ -183,9 +185,12 @@ impl AuthFailures {
 impl App {
     /// Puts an application together around an open store.
     pub fn new(store: Store, keyring: Keyring, clock: Clock, config: Config) -> Arc<Self> {
+        let directory = Directory::new(store.clone());
+        let values = Values::new(store.clone(), config.limits.cache_mebibytes << 20);
         Arc::new(Self {
-            directory: Directory::new(store.clone()),
-            values: Values::new(store.clone(), config.limits.cache_mebibytes << 20),
+            metrics: Metrics::new(store.figures(), &values.figures, &directory.figures),
+            directory,
+            values,
             issuers: Issuers::new(&config),
             verified: Verified(Cache::new(Verified::ENTRIES_MAX)),
             listening: OnceLock::new(),

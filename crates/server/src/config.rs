@@ -73,6 +73,11 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("quotas.secrets_versions", "versions that are not destroyed; default 10000000"),
     ("quotas.kms_keys", "keys that are not deleted; default 10000"),
     ("quotas.iam_service_accounts", "service accounts; default 1000"),
+    ("metrics", "figures for Prometheus"),
+    (
+        "metrics.listen",
+        "address to serve `/metrics` on, over HTTP and to anybody who reaches it; default: none",
+    ),
     ("audit", "the audit log"),
     ("audit.retention_days", "days that records are kept, 0 = for ever; default 400"),
 ];
@@ -95,6 +100,14 @@ pub struct Config {
     pub limits: Limits,
     pub quotas: Quotas,
     pub audit: Audit,
+    pub metrics: MetricsConfig,
+}
+
+/// Figures for Prometheus.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct MetricsConfig {
+    pub listen: Option<SocketAddr>,
 }
 
 /// The audit log.
@@ -272,6 +285,7 @@ impl Default for Config {
             limits: Limits::default(),
             quotas: Quotas::default(),
             audit: Audit::default(),
+            metrics: MetricsConfig::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use quick_cache::sync::Cache;
 
 use crate::error::{Error, Result};
+use crate::metrics::CacheFigures;
 use crate::model::access_token::AccessToken;
 use crate::model::caller::{Caller, Claim, Credential, Principal, Shown, Standing};
 use crate::model::identity::{MemberRole, Organisation, Region};
@@ -23,6 +24,8 @@ const ENTRIES_MAX: usize = 10_000;
 pub struct Directory {
     store: Store,
     callers: Cache<(Shown, String), Entry<Caller>>,
+    /// How often a caller was remembered.
+    pub figures: CacheFigures,
     projects: Cache<(String, String), Entry<Project>>,
     /// By organisation, project and principal.
     policy_grants: Cache<(String, String, String), Entry<Vec<PolicyGrant>>>,
@@ -49,6 +52,7 @@ impl Directory {
             projects: Cache::new(ENTRIES_MAX),
             policy_grants: Cache::new(ENTRIES_MAX),
             regions: RwLock::new(None),
+            figures: CacheFigures::default(),
         }
     }
 
@@ -62,7 +66,9 @@ impl Directory {
         let epoch = self.store.identity_epoch();
         let (token, organisation) = (claim.token.clone(), claim.organisation.as_str());
         let name = (token.clone(), organisation.to_owned());
-        if let Some(entry) = self.callers.get(&name).filter(|entry| entry.epoch == epoch) {
+        let known = self.callers.get(&name).filter(|entry| entry.epoch == epoch);
+        self.figures.looked(known.is_some());
+        if let Some(entry) = known {
             return Ok(Some(entry.value));
         }
         let reference = organisation.to_owned();

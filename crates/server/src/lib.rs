@@ -39,6 +39,7 @@ pub mod keyring;
 pub mod kms;
 pub mod lane;
 pub mod memory;
+pub mod metrics;
 pub mod model;
 pub mod platform;
 pub mod proof;
@@ -49,6 +50,7 @@ pub mod values;
 use std::future::Future;
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -58,6 +60,9 @@ use config::Config;
 use custody::WhenMissing;
 use keyring::Keyring;
 use store::Store;
+
+/// Connections that may ask for figures at once.
+const METRICS_CONNECTIONS: usize = 16;
 
 /// Opens the data folder of `config`: root key, store, regions.
 pub async fn open(config: Config, missing: WhenMissing) -> anyhow::Result<Arc<App>> {
@@ -91,24 +96,33 @@ pub async fn prepare(app: &Arc<App>) -> error::Result<()> {
     platform::configure_quotas(app, &app.config.quotas).await
 }
 
+/// What is listened on.
+pub struct Listeners {
+    /// For callers.
+    pub api: Vec<TcpListener>,
+    /// For Prometheus.
+    pub metrics: Option<TcpListener>,
+}
+
 /// Serves the listeners until `shutdown` is ready, then drains, writes what waits and closes the store.
-pub async fn serve(app: Arc<App>, listeners: Vec<TcpListener>, shutdown: impl Future<Output = ()>) {
+pub async fn serve(app: Arc<App>, listeners: Listeners, shutdown: impl Future<Output = ()>) {
     let (stop, stopped) = watch::channel(false);
     let job = jobs::start(app.clone(), stopped.clone());
     let router = http::router(app.clone());
     // All listeners share the places.
     let places = Arc::new(Semaphore::new(app.config.limits.connections_max));
-    let servers = listeners.into_iter().map(|listener| {
+    let start = |router: Router, listener, places: &Arc<Semaphore>| {
+        let server =
+            http::server::serve(app.clone(), router, listener, places.clone(), stopped.clone());
         #[expect(clippy::disallowed_methods, reason = "each listener is a task")]
-        tokio::spawn(http::server::serve(
-            app.clone(),
-            router.clone(),
-            listener,
-            places.clone(),
-            stopped.clone(),
-        ))
-    });
-    let servers: Vec<_> = servers.collect();
+        tokio::spawn(server)
+    };
+    let api = listeners.api.into_iter().map(|listener| start(router.clone(), listener, &places));
+    // Has places of its own, so that figures are told when all others are taken.
+    let own = Arc::new(Semaphore::new(METRICS_CONNECTIONS));
+    let metrics =
+        listeners.metrics.map(|listener| start(http::metrics::router(app.clone()), listener, &own));
+    let servers: Vec<_> = api.chain(metrics).collect();
     shutdown.await;
     tracing::info!("stopping");
     let _ = stop.send(true);

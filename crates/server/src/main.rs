@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use coffer_server::app::App;
 use coffer_server::config::Config;
 use coffer_server::custody::WhenMissing;
 use coffer_server::platform::{self, Founding, administrators};
-use coffer_server::{backup, custody, dev, memory, open, proof, serve};
+use coffer_server::{Listeners, backup, custody, dev, memory, open, proof, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,8 +24,23 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "cofferd", version, about)]
 struct Arguments {
+    /// What is logged: `info`, `warn`, or a filter such as `coffer_server=debug`.
+    #[arg(long, global = true, env = "COFFER_LOG", default_value = "info")]
+    log: String,
+    /// How it is logged.
+    #[arg(long, global = true, env = "COFFER_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum LogFormat {
+    /// A line for people.
+    #[default]
+    Human,
+    /// A line of JSON.
+    Json,
 }
 
 #[derive(Subcommand)]
@@ -185,11 +201,22 @@ impl Command {
 
 fn main() -> Result<()> {
     memory::forbid_core_dumps()?;
-    let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours);
-    log.with_target(false).init();
+    let arguments = Arguments::parse();
+    begin_log(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(Arguments::parse().command))
+    runtime.block_on(run(arguments.command))
+}
+
+/// Logs to stderr from here on.
+fn begin_log(arguments: &Arguments) -> Result<()> {
+    let filter = EnvFilter::builder().parse(&arguments.log).context("--log is no filter")?;
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    match arguments.log_format {
+        LogFormat::Human => log.with_ansi(colours).with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_target(false).init(),
+    }
+    Ok(())
 }
 
 async fn run(command: Command) -> Result<()> {
@@ -197,8 +224,8 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Dev { listen, data } => {
             let app = open_locked(Config::dev(listen, data.clone()), missing).await?;
-            let listeners = listen_on(&app.config.listen).await?;
-            let listening = listeners.first().context("no listener")?.local_addr()?;
+            let listeners = listen_all(&app).await?;
+            let listening = listeners.api.first().context("no listener")?.local_addr()?;
             app.listens_on(listening);
             dev::prepare(&app, &data, listening).await?;
             // Before anybody hears that the server is there, and may stop it.
@@ -207,16 +234,7 @@ async fn run(command: Command) -> Result<()> {
             serve(app, listeners, stop).await;
         }
         Command::Serve { config } => {
-            let app = open_locked(Config::load(&config)?, missing).await?;
-            let listeners = listen_on(&app.config.listen).await?;
-            if let Some(listener) = listeners.first() {
-                app.listens_on(listener.local_addr()?);
-            }
-            let stop = asked_to_stop()?;
-            for listener in &listeners {
-                say(&format!("Coffer listens on http://{}\n", listener.local_addr()?))?;
-            }
-            serve(app, listeners, stop).await;
+            serve_existing(open_locked(Config::load(&config)?, missing).await?).await?;
         }
         Command::Bootstrap { config, organisation, owner } => {
             let app = open_locked(Config::load(&config)?, missing).await?;
@@ -261,6 +279,22 @@ async fn run(command: Command) -> Result<()> {
             work(move |progress| backup::restore(&config, &r#in, progress)).await?;
         }
     }
+    Ok(())
+}
+
+async fn serve_existing(app: Arc<App>) -> Result<()> {
+    let listeners = listen_all(&app).await?;
+    if let Some(listener) = listeners.api.first() {
+        app.listens_on(listener.local_addr()?);
+    }
+    let stop = asked_to_stop()?;
+    for listener in &listeners.api {
+        say(&format!("Coffer listens on http://{}\n", listener.local_addr()?))?;
+    }
+    if let Some(listener) = &listeners.metrics {
+        say(&format!("Figures are at http://{}/metrics\n", listener.local_addr()?))?;
+    }
+    serve(app, listeners, stop).await;
     Ok(())
 }
 
@@ -333,6 +367,12 @@ async fn open_locked(config: Config, missing: WhenMissing) -> Result<Arc<App>> {
 fn locked(config: Config) -> Result<Config> {
     memory::keep_out_of_swap(config.memory_lock)?;
     Ok(config)
+}
+
+async fn listen_all(app: &App) -> Result<Listeners> {
+    let metrics = app.config.metrics.listen.as_slice();
+    let (api, metrics) = (listen_on(&app.config.listen).await?, listen_on(metrics).await?);
+    Ok(Listeners { api, metrics: metrics.into_iter().next() })
 }
 
 async fn listen_on(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {

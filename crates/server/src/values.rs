@@ -6,6 +6,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::error::Result;
+use crate::metrics::CacheFigures;
 use crate::model::access_policy::AccessPolicy;
 use crate::model::secret::Address;
 use crate::store::{FoundValue, Moment, Store};
@@ -15,6 +16,7 @@ pub struct Values {
     store: Store,
     /// By address and the version asked for, 0 for the current one.
     found: Cache<(Address, i64), Arc<Entry>, Bytes>,
+    pub figures: CacheFigures,
 }
 
 /// What a reveal needs to know.
@@ -44,7 +46,11 @@ impl Weighter<(Address, i64), Arc<Entry>> for Bytes {
 impl Values {
     pub fn new(store: Store, bytes_max: u64) -> Self {
         let usual = usize::try_from(bytes_max / 2048).unwrap_or(usize::MAX);
-        Self { store, found: Cache::with_weighter(usual, bytes_max, Bytes) }
+        Self {
+            store,
+            found: Cache::with_weighter(usual, bytes_max, Bytes),
+            figures: CacheFigures::default(),
+        }
     }
 
     /// A secret with a version, as it may be answered now: from memory unless it has changed, else by `look`.
@@ -55,7 +61,9 @@ impl Values {
         look: impl AsyncFnOnce() -> Result<Known>,
     ) -> Result<Arc<Known>> {
         let name = (at, version);
-        if let Some(entry) = self.found.get(&name).filter(|entry| self.holds(entry)) {
+        let found = self.found.get(&name).filter(|entry| self.holds(entry));
+        self.figures.looked(found.is_some());
+        if let Some(entry) = found {
             return Ok(entry.known.clone());
         }
         let read_at = self.store.changes().now();

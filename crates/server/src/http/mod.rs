@@ -16,6 +16,7 @@ mod kms;
 mod list;
 mod me;
 mod metering;
+pub mod metrics;
 mod oidc;
 pub mod openapi;
 mod platform;
@@ -36,10 +37,13 @@ mod wire_policies;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, Uri};
+use axum::extract::MatchedPath;
+use axum::http::{HeaderMap, Method, Request, Uri};
+use axum::middleware::Next;
 use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
 use futures_util::FutureExt;
 use tower::ServiceExt;
@@ -211,6 +215,7 @@ pub fn router(app: Arc<App>) -> Router {
     handlers()
         .into_iter()
         .fold(Router::new(), |router, (path, handler)| router.route(path, handler))
+        .route_layer(axum::middleware::from_fn(tell_route))
         .fallback(async || reply::message(Outcome::NotFound, "no such route"))
         .method_not_allowed_fallback(async || {
             reply::message(Outcome::WrongMethod, "method not allowed here")
@@ -228,19 +233,38 @@ pub async fn answer(app: &App, router: Router, peer: IpAddr, mut request: Reques
     {
         *request.uri_mut() = uri;
     }
+    let began = Instant::now();
     let arrival = arrival(app, peer, &request);
-    let id = arrival.request_id.clone();
-    if let Some(refusal) = check_head(&request) {
-        return reply::finish(refusal, &id);
-    }
-    request.extensions_mut().insert(arrival);
-    let answered = AssertUnwindSafe(router.oneshot(request)).catch_unwind().await;
-    let reply = match answered {
-        Ok(Ok(reply)) => reply,
-        Ok(Err(never)) => match never {},
-        Err(_) => reply::refusal(&Error::bug("a handler panicked")),
+    let (id, method) = (arrival.request_id.clone(), request.method().clone());
+    let reply = match check_head(&request) {
+        Some(refusal) => refusal,
+        None => {
+            request.extensions_mut().insert(arrival);
+            let answered = AssertUnwindSafe(router.oneshot(request)).catch_unwind().await;
+            match answered {
+                Ok(Ok(reply)) => reply,
+                Ok(Err(never)) => match never {},
+                Err(_) => reply::refusal(&Error::bug("a handler panicked")),
+            }
+        }
     };
+    let route = reply.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    app.metrics.answered(method_of(&method), route, reply.status().as_u16(), began.elapsed());
     reply::finish(reply, &id)
+}
+
+/// A method as figures tell it: anybody can invent others.
+fn method_of(method: &Method) -> &str {
+    let known =
+        [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD];
+    if known.contains(method) { method.as_str() } else { "other" }
+}
+
+/// Tells which route has answered.
+async fn tell_route(matched: MatchedPath, request: Request<Body>, next: Next) -> Reply {
+    let mut reply = next.run(request).await;
+    reply.extensions_mut().insert(matched);
+    reply
 }
 
 fn arrival(app: &App, peer: IpAddr, request: &Request<Body>) -> Arrival {

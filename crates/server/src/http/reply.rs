@@ -106,6 +106,14 @@ pub fn csv(action: Action, table: String) -> Reply {
     reply
 }
 
+/// Figures as OpenMetrics has them.
+pub fn figures(text: String) -> Reply {
+    let mut reply = with(Outcome::Ok, Body::from(text));
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply
+}
+
 /// Marks a body as JSON.
 pub fn as_json(mut reply: Reply) -> Reply {
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

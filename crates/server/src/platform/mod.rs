@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::config::{Quotas, RegionConfig};
 use crate::error::{Error, Result};
 use crate::gate::{self, Unattended};
+use crate::metrics::Moment;
 use crate::model::action::Action;
 use crate::model::identity::{MemberRole, User};
 use crate::model::quota::Quota;
@@ -167,6 +168,20 @@ pub async fn configure_quotas(app: &Arc<App>, quotas: &Quotas) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// Figures of this moment. What the store does not tell is left out.
+pub async fn figures(app: &App) -> Moment {
+    let [is_store_ready, is_kms_ready] = readiness(app).await;
+    let counts = gate::inspect(app, async |tx| tx.count_all().await).await;
+    let counts = counts.unwrap_or_default().into_iter();
+    Moment {
+        queues: app.store.waiting(),
+        value_bytes: app.values.bytes(),
+        is_store_ready,
+        is_kms_ready,
+        counts: counts.map(|(quota, count)| (quota.name(), count)).collect(),
+    }
 }
 
 /// Whether the store answers, and whether its root keys are at hand.

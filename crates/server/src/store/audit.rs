@@ -21,7 +21,7 @@ impl Tx {
         let events = self.take_batch_events();
         let ended = self.write_batch_events(&events).await;
         match ended {
-            Ok(()) => self.chain.keep(),
+            Ok(()) => self.are_durable(&events),
             // Rolled back for certain: it is run again.
             Err(_) if self.postgres().is_some_and(|server| server.in_conflict) => {}
             Err(_) => self.chain.end(),
@@ -65,10 +65,17 @@ impl Tx {
             ended = self.insert(&batch).await;
         }
         match ended {
-            Ok(()) => self.chain.keep(),
+            Ok(()) => self.are_durable(events),
             Err(_) => self.chain.end(),
         }
         ended
+    }
+
+    fn are_durable(&mut self, events: &[Event]) {
+        self.chain.keep();
+        for event in events {
+            self.figures().recorded(event.action.rule().name, event.outcome.word());
+        }
     }
 
     async fn insert(&mut self, batch: &Batch<'_>) -> Result<()> {

@@ -71,6 +71,7 @@ pub use tx::{Note, Tx};
 
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
+use crate::metrics::StoreFigures;
 use crate::model::chain::Chaining;
 use crate::model::event::Event;
 
@@ -124,6 +125,7 @@ struct Epochs {
     keys: AtomicU64,
     rows: Changes,
     chain_key: chain::ChainKey,
+    figures: StoreFigures,
     #[cfg(feature = "faults")]
     faults: Arc<Faults>,
 }
@@ -136,6 +138,7 @@ impl Epochs {
             keys,
             rows: Changes::new(is_shared),
             chain_key: chain::ChainKey::new(),
+            figures: StoreFigures::default(),
             #[cfg(feature = "faults")]
             faults: Arc::default(),
         })
@@ -345,6 +348,25 @@ impl Store {
     /// A number that differs from an earlier one when a key has ceased to be active on another server in between.
     pub fn keys_epoch(&self) -> u64 {
         self.inner.epochs.keys.load(Ordering::SeqCst)
+    }
+
+    /// What it counts.
+    pub fn figures(&self) -> &StoreFigures {
+        &self.inner.epochs.figures
+    }
+
+    /// How much waits for the threads, by what it waits for.
+    pub fn waiting(&self) -> Vec<(&'static str, usize)> {
+        let lanes = &self.inner.lanes;
+        let named = [
+            ("changes", &lanes.writer),
+            ("records", &lanes.recorder),
+            ("reads", &lanes.readers),
+            ("searches", &lanes.searcher),
+        ];
+        // The embedded store's one writing thread takes the records along.
+        let own = named.into_iter().filter(|(_, lane)| lane.threads > 0);
+        own.map(|(name, lane)| (name, lane.waiting.len())).collect()
     }
 
     /// Which rows still hold that were read before.

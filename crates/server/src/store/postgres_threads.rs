@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest wait between two tries, in microseconds, grows by this with each.
 const STEP: u64 = 2000;
 const STEPS_MAX: u64 = 25;
+/// Tries after which a transaction is run while no other one of this server is.
+const TRIES_BESIDE_OTHERS: u64 = 8;
 /// How often other servers' changes are looked for.
 const LISTEN: Duration = Duration::from_millis(200);
 /// Nobody who has not heard for so long trusts what it remembers.
@@ -69,6 +71,7 @@ pub(super) fn open(
         first.join().map_err(|_| anyhow::anyhow!("bringing the schema up to date has panicked"))?
     })?;
     let mut threads = Vec::new();
+    let turns = Arc::new(RwLock::new(()));
     // Servers that started at once count in other slots, most likely; else they wait for each other a little.
     let first_slot = i64::from(u8::from_be_bytes(coffer_crypto::random::array()?));
     for (lane, purpose) in [
@@ -79,7 +82,8 @@ pub(super) fn open(
     ] {
         for (slot, _) in (first_slot..).zip(0..lane.threads) {
             let (server, jobs, epochs) = (server.clone(), lane.waiting.clone(), epochs.clone());
-            let run = move || serve(server, purpose, slot % SLOTS, &jobs, &epochs);
+            let turns = turns.clone();
+            let run = move || serve(server, purpose, slot % SLOTS, &jobs, (&epochs, &turns));
             threads.push(start("store-postgres", run)?);
         }
     }
@@ -95,7 +99,7 @@ fn serve(
     purpose: Purpose,
     slot: i64,
     jobs: &Receiver<Job>,
-    epochs: &Arc<Epochs>,
+    (epochs, turns): (&Arc<Epochs>, &RwLock<()>),
 ) {
     let session = match Postgres::new(server) {
         Ok(session) => {
@@ -111,7 +115,7 @@ fn serve(
     while let Ok(job) = jobs.recv() {
         match job {
             Job::Run(mut operation) => {
-                let ended = transact(&mut tx, &mut *operation, purpose);
+                let ended = transact(&mut tx, &mut *operation, purpose, turns);
                 operation.answer(ended);
             }
             Job::Append(events, reply) => {
@@ -157,6 +161,7 @@ fn record(
         Some(runtime) => runtime.block_on(tx.record(&events)),
         None => Err(not_connected()),
     };
+    tx.figures().committed(waiting.len());
     for reply in waiting {
         // Whoever has stopped waiting misses the answer; the record is there.
         let _ = reply.send(ended.clone());
@@ -171,11 +176,23 @@ enum Tried {
     Again,
 }
 
-/// Runs an operation in a transaction of its own until no other one gets in its way.
-fn transact(tx: &mut Tx, job: &mut dyn Run, purpose: Purpose) -> Result<()> {
+/// Runs an operation in a transaction of its own until no other one gets in its way. Where others always do, they wait
+/// for it once.
+fn transact(tx: &mut Tx, job: &mut dyn Run, purpose: Purpose, turns: &RwLock<()>) -> Result<()> {
     let started = Instant::now();
     for attempt in 1_u64.. {
-        if let Tried::Ended(ended) = try_once(tx, job, purpose) {
+        let tried = match (purpose, attempt > TRIES_BESIDE_OTHERS) {
+            (Purpose::Reading, _) => try_once(tx, job, purpose),
+            (Purpose::Writing, false) => {
+                let _beside = turns.read().unwrap_or_else(PoisonError::into_inner);
+                try_once(tx, job, purpose)
+            }
+            (Purpose::Writing, true) => {
+                let _alone = turns.write().unwrap_or_else(PoisonError::into_inner);
+                try_once(tx, job, purpose)
+            }
+        };
+        if let Tried::Ended(ended) = tried {
             return ended;
         }
         // Those that met do not meet again at the next step.
@@ -229,6 +246,9 @@ fn try_once(tx: &mut Tx, job: &mut dyn Run, purpose: Purpose) -> Tried {
         }
     };
     tx.finish(is_committed);
+    if is_committed && purpose == Purpose::Writing {
+        tx.figures().committed(1);
+    }
     tried
 }
 

@@ -79,6 +79,11 @@ impl Tx {
         .await
     }
 
+    /// How much there is of all organisations.
+    pub async fn count_all(&mut self) -> Result<Vec<(Quota, i64)>> {
+        self.rows(sql::COUNT_ALL, &[], |row| Ok((row.word(Quota::from_name)?, row.int()?))).await
+    }
+
     /// Sets the maximum; `None` takes the configuration's.
     pub async fn set_quota(&mut self, quota: Quota, most: Option<i64>) -> Result<()> {
         let organisation = self.organisation();

@@ -472,6 +472,8 @@ statements! {
                     AND quota_counts.used + $3 <= quota_counts.granted))
         ) THEN quota_counts.used + $3 ELSE NULL END
         WHERE organisation_id = $1 AND name = $2 AND slot = $4";
+    /// What is used in every organisation.
+    COUNT_ALL = "SELECT name, CAST(SUM(used) AS BIGINT) FROM quota_counts GROUP BY name ORDER BY name";
     /// What is used, and what may be used of what was granted for the maximum $4, slot $3 as it is.
     SUM_QUOTA = "SELECT CAST(SUM(used) AS BIGINT), CAST(SUM(CASE WHEN slot <> $3 AND granted > used
         AND granted_for = $4 THEN granted ELSE used END) AS BIGINT)

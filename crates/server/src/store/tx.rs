@@ -10,6 +10,7 @@ use super::postgres::Postgres;
 use super::session::{Columns, Session, Value};
 use super::sqlite::Sqlite;
 use crate::error::Result;
+use crate::metrics::StoreFigures;
 use crate::model::action::Action;
 use crate::model::chain::Chaining;
 use crate::model::event::Event;
@@ -143,6 +144,11 @@ impl Tx {
     /// The key that links records.
     pub fn chain_key(&self) -> Result<Arc<dyn Chaining>> {
         chain::given(&self.epochs.chain_key)
+    }
+
+    /// What the store counts.
+    pub(super) fn figures(&self) -> &StoreFigures {
+        &self.epochs.figures
     }
 
     /// Appends records to the audit log: they are written with the commit.

@@ -51,6 +51,7 @@ mod lists;
 mod matrix;
 mod metadata;
 mod metering;
+mod metrics;
 mod migrations;
 mod moving;
 mod openapi;

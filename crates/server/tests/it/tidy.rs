@@ -29,12 +29,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("custody", &[]),
     ("memory", &[]),
+    ("metrics", &[]),
     ("config", &[]),
     ("clock", &[]),
     ("model", &[]),
     ("error", &[]),
 ];
-const EVERYBODY_MAY: &[&str] = &["model", "error", "clock", "config"];
+const EVERYBODY_MAY: &[&str] = &["model", "error", "clock", "config", "metrics"];
 /// `model`, `error`, `clock` and `config` are below everything: they may use each other downwards only.
 const LOWEST: &[(&str, &[&str])] = &[
     ("model", &["error"]),
@@ -43,6 +44,7 @@ const LOWEST: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("custody", &["config"]),
     ("memory", &["config"]),
+    ("metrics", &[]),
 ];
 
 fn sources() -> Vec<(String, String)> {
