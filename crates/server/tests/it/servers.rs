@@ -14,12 +14,13 @@ const SECRET: &str = "/v1/secrets/nl-01/secret/app/a";
 const HEARD: Duration = Duration::from_secs(1);
 
 /// One more server with connections and memory of its own on the store of a world.
-fn another(world: &World) -> (Arc<App>, tempfile::TempDir) {
+async fn another(world: &World) -> (Arc<App>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let config = world.app.config.clone();
     let store = Store::connect(&config.store, folder.path(), lock(folder.path()).unwrap()).unwrap();
     let keyring = crate::world::keyring(&[&world.root]);
     let app = App::new(store, keyring, world.app.clock.clone(), config);
+    coffer_server::prepare(&app).await.unwrap();
     (app, folder)
 }
 
@@ -30,7 +31,7 @@ async fn what_one_server_takes_away_no_other_gives_a_second_later() {
     }
     let world = World::new().await;
     world.secret("/app/a", "hunter2").await;
-    let (second, _folder) = another(&world);
+    let (second, _folder) = another(&world).await;
     let reveal = format!("{SECRET}/value");
     for round in 0..5 {
         let person = world.person_as("secrets-full-access").await;
@@ -63,7 +64,7 @@ async fn puts_through_two_servers_make_versions_without_a_gap() {
     }
     let world = World::new().await;
     world.secret("/app/a", "first").await;
-    let (second, _folder) = another(&world);
+    let (second, _folder) = another(&world).await;
     let servers = [world.app.clone(), second.clone()];
     let mut made = Vec::new();
     for round in 0..10 {

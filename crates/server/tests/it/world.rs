@@ -471,7 +471,9 @@ impl World {
     /// Whether the whole log proves itself: what there is to say of it, or what is wrong.
     pub fn verify_log(&self) -> anyhow::Result<String> {
         self.write_root_key(&self.app.config.data);
-        coffer_server::proof::verify(&self.app.config, None, &Progress::default())
+        let verify = || coffer_server::proof::verify(&self.app.config, None, &Progress::default());
+        // It has a runtime of its own.
+        std::thread::scope(|scope| scope.spawn(verify).join().unwrap())
     }
 
     /// The root key as an operator keeps it, in a folder of the server's.
