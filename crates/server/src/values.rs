@@ -28,7 +28,18 @@ pub struct Known {
 
 struct Entry {
     read_at: Moment,
+    /// When it was first told.
+    told_at: Moment,
     known: Arc<Known>,
+}
+
+impl Known {
+    /// What tells two states of a secret, its version and its key apart.
+    fn state(&self) -> (&str, i64, Option<i64>, i64) {
+        let FoundValue { secret, version } = &self.found;
+        let version = version.as_ref().map(|version| version.version);
+        (&secret.id, secret.object_version, version, secret.key.object_version)
+    }
 }
 
 #[derive(Clone)]
@@ -66,10 +77,26 @@ impl Values {
         if let Some(entry) = found {
             return Ok(entry.known.clone());
         }
-        let read_at = self.store.changes().now();
-        let known = Arc::new(look().await?);
-        self.found.insert(name, Arc::new(Entry { read_at, known: known.clone() }));
-        Ok(known)
+        let changes = self.store.changes();
+        let read_at = changes.now();
+        let known = look().await.map(Arc::new);
+        let told_at = match changes.is_shared() {
+            false => Some(read_at),
+            // INVARIANT: a look that was slow never puts back what is older than somebody has been told since.
+            true if known.as_ref().is_ok_and(|known| self.is_known(&name, known)) => None,
+            true => changes.tell(&read_at, name.0.path.as_str()),
+        };
+        if let (Some(told_at), Ok(known)) = (told_at, &known) {
+            let entry = Entry { read_at, told_at, known: known.clone() };
+            self.found.insert(name, Arc::new(entry));
+        }
+        known
+    }
+
+    /// Whether the same is in memory already, so that nobody is told anything newer.
+    fn is_known(&self, name: &(Address, i64), known: &Known) -> bool {
+        let entry = self.found.peek(name).filter(|entry| self.holds(entry));
+        entry.is_some_and(|entry| entry.known.state() == known.state())
     }
 
     /// Forgets what does not hold any more: what was destroyed is not to stay in memory until its place is needed.
@@ -84,7 +111,8 @@ impl Values {
 
     fn holds(&self, entry: &Entry) -> bool {
         let secret = &entry.known.found.secret;
-        let identities = [secret.id.as_str(), &secret.key.id, &secret.path];
-        self.store.changes().hold_since(&entry.read_at, &identities)
+        let (changes, rows) = (self.store.changes(), [secret.id.as_str(), &secret.key.id]);
+        changes.hold_since(&entry.read_at, &rows)
+            && changes.hold_since(&entry.told_at, &[&secret.path])
     }
 }

@@ -49,6 +49,20 @@ impl Changes {
         }
     }
 
+    /// Somebody is about to be told of a row what was read since a moment: nothing that was read before is told any more.
+    /// When that was; `None` where the row has changed, or others have been told of it, in the meantime.
+    pub fn tell(&self, moment: &Moment, identity: &str) -> Option<Moment> {
+        let number = self.number.fetch_add(1, Ordering::SeqCst) + 1;
+        let last = self.last.get(self.slot(identity))?;
+        let before = last.fetch_max(number, Ordering::SeqCst);
+        (before <= moment.number).then_some(Moment { number, ..*moment })
+    }
+
+    /// Whether other servers work on the same store.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
     /// Marks rows as changed. What was read earlier does not hold any more.
     pub(super) fn mark(&self, identity: &str) {
         let number = self.number.fetch_add(1, Ordering::SeqCst) + 1;
@@ -80,6 +94,17 @@ mod tests {
         assert!(!changes.hold_since(&before, &["sec-1", "kms-1"]));
         assert!(changes.hold_since(&before, &["sec-1"]), "other rows are not concerned");
         assert!(changes.hold_since(&changes.now(), &["sec-1", "kms-1"]));
+    }
+
+    #[test]
+    fn what_was_read_before_somebody_was_told_newer_does_not_hold() {
+        let changes = Changes::new(true);
+        let (slow, quick) = (changes.now(), changes.now());
+        let told = changes.tell(&quick, "/a").unwrap();
+        assert!(changes.hold_since(&told, &["/a"]));
+        assert!(changes.tell(&slow, "/a").is_none(), "it may be what was before");
+        assert!(!changes.hold_since(&told, &["/a"]), "nobody knows which of the two is newer");
+        assert!(changes.tell(&changes.now(), "/a").is_some());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,10 @@ pub(super) const ANSWER: Duration = Duration::from_secs(15);
 /// How long a thread looks for the server that takes changes.
 const SEARCH: Duration = Duration::from_secs(10);
 const SEARCHES: usize = 8;
+/// How long a silence is held against the server that was thought to take changes.
+const DOUBT: Duration = Duration::from_secs(60);
+/// How often it is asked then who does.
+const LOOKS: usize = 6;
 
 /// Where the database is.
 pub(super) struct Server {
@@ -35,6 +39,8 @@ pub(super) struct Server {
     tls: MakeRustlsConnect,
     /// The highest one seen. What is on a lower one has been replaced, whatever it says of itself.
     timeline: AtomicU32,
+    /// When a server last did not answer.
+    silent_at: Mutex<Option<Instant>>,
 }
 
 impl Server {
@@ -82,11 +88,40 @@ impl Server {
             config.keepalives_retries(3);
         }
         let tls = MakeRustlsConnect::new(tls(settings.ca_file.as_deref(), folder)?);
-        Ok(Self { config, tls, timeline: AtomicU32::new(0) })
+        Ok(Self { config, tls, timeline: AtomicU32::new(0), silent_at: Mutex::new(None) })
     }
 
-    /// Finds the server that takes changes.
+    /// Connects to the server that takes changes. After a silence there may be two that say they do, and which of them
+    /// is asked first is chance: the one with the higher timeline has replaced the other.
     pub async fn connect(&self) -> Result<Connected> {
+        let known = self.timeline.load(Ordering::SeqCst);
+        let mut best = self.find().await?;
+        if self.config.get_hosts().len() > 1 && self.is_in_doubt() {
+            for _ in 1..LOOKS {
+                if best.timeline > known {
+                    break;
+                }
+                best = match self.find().await {
+                    Ok(other) if other.timeline > best.timeline => other,
+                    _ => best,
+                };
+            }
+        }
+        Ok(best)
+    }
+
+    /// Somebody has waited for an answer in vain.
+    pub fn was_silent(&self) {
+        *self.silent_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        let silent_at = self.silent_at.lock().unwrap_or_else(PoisonError::into_inner);
+        silent_at.is_some_and(|at| at.elapsed() < DOUBT)
+    }
+
+    /// Finds a server that says it takes changes, and that none is known to have replaced.
+    async fn find(&self) -> Result<Connected> {
         // Twice what one address has: then it is silent behind an open port.
         let patience = self.config.get_connect_timeout().map_or(ANSWER, |timeout| *timeout * 2);
         let started = Instant::now();
