@@ -12,6 +12,7 @@ use coffer_server::app::App;
 use coffer_server::config::Config;
 use coffer_server::custody::WhenMissing;
 use coffer_server::platform::{self, Founding, administrators};
+use coffer_server::proof::Older;
 use coffer_server::{Listeners, backup, custody, dev, memory, open, proof, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -147,6 +148,9 @@ enum AuditCommand {
         /// Slug or identity of the only organisation to look at.
         #[arg(long)]
         organisation: Option<String>,
+        /// The store is older than the chains: records of before are counted instead of refused.
+        #[arg(long)]
+        older: bool,
     },
     /// Write the log as JSON Lines, with all that proves that it is whole.
     Export {
@@ -300,11 +304,12 @@ async fn serve_existing(app: Arc<App>) -> Result<()> {
 
 async fn audit(command: AuditCommand) -> Result<()> {
     match command {
-        AuditCommand::Verify { store, file, organisation } => {
+        AuditCommand::Verify { store, file, organisation, older } => {
+            let older = if older { Older::Counted } else { Older::Refused };
             let config = store.config()?;
             work(move |progress| match file {
-                Some(file) => proof::verify_file(&config, &file, progress),
-                None => proof::verify(&config, organisation.as_deref(), progress),
+                Some(file) => proof::verify_file(&config, &file, older, progress),
+                None => proof::verify(&config, organisation.as_deref(), older, progress),
             })
             .await
         }

@@ -17,7 +17,7 @@ pub async fn checkpoint_all(app: &Arc<App>) -> Result<()> {
         return Ok(());
     }
     let (id, wrapped) = gate::own_key(app, SigningPurpose::AuditCheckpoints).await?;
-    let signer = Arc::new(app.keyring.open_checkpoint_key(&id, &wrapped)?);
+    let signer = Arc::new(app.keyring.open_signer(&id, &wrapped)?);
     for organisation in moved {
         let (shared, signer) = (app.clone(), signer.clone());
         let make = async move |tx: &mut Tx| checkpoint(tx, &shared, &signer).await;

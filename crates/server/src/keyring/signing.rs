@@ -58,14 +58,14 @@ impl Keyring {
         self.signing.get().cloned()
     }
 
-    /// Opens what the store holds, and keeps it.
+    /// Opens the key of access tokens, and keeps it.
     pub fn open_signing_key(&self, id: &str, wrapped: &Wrapped) -> Result<Arc<SigningKey>> {
-        let key = self.open_checkpoint_key(id, wrapped)?;
+        let key = self.open_signer(id, wrapped)?;
         Ok(self.signing.get_or_init(|| Arc::new(key)).clone())
     }
 
-    /// Opens the key that signs checkpoints of the audit log, which is seldom needed.
-    pub fn open_checkpoint_key(&self, id: &str, wrapped: &Wrapped) -> Result<SigningKey> {
+    /// Opens one of the store's own keys that sign.
+    pub fn open_signer(&self, id: &str, wrapped: &Wrapped) -> Result<SigningKey> {
         let material = self.unwrap(&context::signing_key(id), wrapped)?;
         Ok(SigningKey { id: id.to_owned(), key: Ed25519Key::new(material.expose())? })
     }

@@ -21,17 +21,23 @@ use crate::keyring::Keyring;
 use crate::model::key::{SigningPurpose, Wrapped};
 use crate::store::Snapshot;
 use lines::{Export, Line};
+pub use verify::Older;
 use verify::{Counts, Verifier};
 
 /// Bytes of the longest line of an export.
 const LINE_MAX: u64 = 64 << 20;
 
 /// Verifies the log in the store, whether a server serves on it or not: what there is to say of it.
-pub fn verify(config: &Config, organisation: Option<&str>, progress: &Progress) -> Result<String> {
+pub fn verify(
+    config: &Config,
+    organisation: Option<&str>,
+    older: Older,
+    progress: &Progress,
+) -> Result<String> {
     let check = || progress.check();
     let snapshot = backup::open(config, &check)?;
     let organisation = organisation.map(|name| identity_of(&snapshot, name)).transpose()?;
-    let mut verifier = verifier(config, &snapshot)?;
+    let mut verifier = verifier(config, &snapshot, older)?;
     progress.begin("verifying");
     lines::of_store(&snapshot, organisation.as_deref(), |line| {
         progress.row()?;
@@ -41,9 +47,14 @@ pub fn verify(config: &Config, organisation: Option<&str>, progress: &Progress) 
 }
 
 /// Verifies an export, with the keys of the store that it was taken from.
-pub fn verify_file(config: &Config, from: &Path, progress: &Progress) -> Result<String> {
+pub fn verify_file(
+    config: &Config,
+    from: &Path,
+    older: Older,
+    progress: &Progress,
+) -> Result<String> {
     let check = || progress.check();
-    let mut verifier = verifier(config, &backup::open(config, &check)?)?;
+    let mut verifier = verifier(config, &backup::open(config, &check)?, older)?;
     let (mut input, mut text, mut number) = (backup::input(from)?, String::new(), 0_u64);
     progress.begin("verifying");
     loop {
@@ -105,7 +116,7 @@ fn told(counts: &Counts) -> String {
 }
 
 /// With the keys that are in the store.
-fn verifier(config: &Config, snapshot: &Snapshot<'_>) -> Result<Verifier> {
+fn verifier(config: &Config, snapshot: &Snapshot<'_>, older: Older) -> Result<Verifier> {
     let (first, others) = custody::root_keys(config, WhenMissing::Refuse)?;
     let keyring = Keyring::new(first, others);
     let told = |error: crate::error::Error| anyhow::anyhow!("{}", error.cause());
@@ -113,9 +124,8 @@ fn verifier(config: &Config, snapshot: &Snapshot<'_>) -> Result<Verifier> {
         .context("the store has no key of the log's chains; nothing was ever recorded")?;
     let key = keyring.open_chain_key(&id, &wrapped).map_err(told)?;
     let signer = own_key(snapshot, SigningPurpose::AuditCheckpoints)?;
-    let signer =
-        signer.map(|(id, wrapped)| keyring.open_checkpoint_key(&id, &wrapped).map_err(told));
-    Ok(Verifier::new(key, signer.transpose()?))
+    let signer = signer.map(|(id, wrapped)| keyring.open_signer(&id, &wrapped).map_err(told));
+    Ok(Verifier::new(key, signer.transpose()?, older))
 }
 
 fn own_key(snapshot: &Snapshot<'_>, purpose: SigningPurpose) -> Result<Option<(String, Wrapped)>> {

@@ -21,9 +21,22 @@ pub struct Verifier {
     listed: BTreeMap<Place, (i64, Vec<u8>)>,
     /// Records from before there were chains, by organisation.
     unlinked: HashMap<String, i64>,
+    /// Whether there may be some.
+    older: Older,
     /// The last record, or checkpoint.
     last: Option<Linked>,
     counts: Counts,
+}
+
+/// What records that are in no chain mean.
+///
+/// SECURITY: whoever drops the key of the chains has all records look as if they were from before there was one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Older {
+    /// That somebody has been at the log.
+    Refused,
+    /// That the store is older than the chains: not more of them than there were then.
+    Counted,
 }
 
 /// What was looked at.
@@ -37,7 +50,7 @@ pub struct Counts {
 }
 
 impl Verifier {
-    pub fn new(key: ChainKey, signer: Option<SigningKey>) -> Self {
+    pub fn new(key: ChainKey, signer: Option<SigningKey>, older: Older) -> Self {
         Self {
             key,
             signer,
@@ -45,6 +58,7 @@ impl Verifier {
             heads: BTreeMap::new(),
             listed: BTreeMap::new(),
             unlinked: HashMap::new(),
+            older,
             last: None,
             counts: Counts::default(),
         }
@@ -167,7 +181,7 @@ impl Verifier {
         *count += 1;
         let most = self.bases.get(&(organisation.to_owned(), UNLINKED));
         ensure!(
-            most.is_some_and(|most| *count <= most.place.number),
+            self.older == Older::Counted && most.is_some_and(|most| *count <= most.place.number),
             "record {} of {} is in no chain",
             line.id(),
             whose(organisation)

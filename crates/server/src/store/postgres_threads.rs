@@ -161,7 +161,9 @@ fn record(
         Some(runtime) => runtime.block_on(tx.record(&events)),
         None => Err(not_connected()),
     };
-    tx.figures().committed(waiting.len());
+    if ended.is_ok() {
+        tx.figures().committed(waiting.len());
+    }
     for reply in waiting {
         // Whoever has stopped waiting misses the answer; the record is there.
         let _ = reply.send(ended.clone());

@@ -238,7 +238,9 @@ fn run_writer(mut tx: Tx, jobs: &Receiver<Job>) {
             let _ = file(&mut tx).and_then(|file| file.control("ROLLBACK"));
         }
         tx.finish(ended.is_ok());
-        tx.figures().committed(batch.len());
+        if ended.is_ok() {
+            tx.figures().committed(batch.len());
+        }
         if let Ok(file) = file(&mut tx) {
             file.forget_erased();
         }

@@ -23,6 +23,7 @@ use coffer_server::model::role::Rule;
 use coffer_server::model::scopes::Scopes;
 use coffer_server::model::team::Team;
 use coffer_server::platform;
+use coffer_server::proof::Older;
 use coffer_server::store::{NewBinding, NewRole, NewToken, Store, Tx};
 use http_body_util::BodyExt;
 use serde_json::{Value as Json, json};
@@ -470,8 +471,13 @@ impl World {
 
     /// Whether the whole log proves itself: what there is to say of it, or what is wrong.
     pub fn verify_log(&self) -> anyhow::Result<String> {
+        self.verify_log_with(Older::Refused)
+    }
+
+    pub fn verify_log_with(&self, older: Older) -> anyhow::Result<String> {
         self.write_root_key(&self.app.config.data);
-        let verify = || coffer_server::proof::verify(&self.app.config, None, &Progress::default());
+        let verify =
+            || coffer_server::proof::verify(&self.app.config, None, older, &Progress::default());
         // It has a runtime of its own.
         std::thread::scope(|scope| scope.spawn(verify).join().unwrap())
     }
