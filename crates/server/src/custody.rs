@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{Config, RootKeyConfig};
 
+pub use files::read_private;
 pub use unfinished::{Unfinished, WhenThere, remove_unfinished, sync_folder_of};
 
 /// What to do when there is no root key.
