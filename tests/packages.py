@@ -46,6 +46,8 @@ def debian(manifest):
     members = [tomllib.loads(file.read_text()) for file in root.glob("crates/*/Cargo.toml")]
     binaries = {binary["name"] for member in members for binary in member.get("bin", [])}
     for source, *_ in deb["assets"]:
+        if "target/package/" in source:
+            continue  # Made by tools/deb.
         if source.startswith("target/release/"):
             check(pathlib.Path(source).name in binaries, f"{manifest}: no binary {source}")
         else:
@@ -79,7 +81,7 @@ def kubernetes(folder):
         check(pod["securityContext"]["runAsNonRoot"], f"{name}: may run as root")
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         used = set()
-        for container in pod["initContainers"] + pod["containers"]:
+        for container in pod.get("initContainers", []) + pod["containers"]:
             rights = container["securityContext"]
             check(rights["readOnlyRootFilesystem"], f"{name}: can write its image")
             check(rights["capabilities"] == {"drop": ["ALL"]}, f"{name}: has capabilities")
@@ -105,8 +107,6 @@ def settings(folder, workloads):
              said["store"]["password_file"], said["data"]]
     for file in files:
         check(any(file.startswith(mount + "/") for mount in mounts), f"{file} is not mounted")
-    check(server["initContainers"][0]["command"][-1] == said["store"]["password_file"],
-          "the password is copied elsewhere")
     env = {one["name"]: one["value"] for one in container["env"]}
     check(env["CREDENTIALS_DIRECTORY"] in mounts, "credentials are not mounted")
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}

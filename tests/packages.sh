@@ -17,7 +17,7 @@ printf 'data = "%s"\n[[regions]]\nslug = "nl-01"\n' "$folder/var" >"$folder/root
 "$cofferd" root-key --config "$folder/root.toml" >/dev/null
 install -m 0600 "$folder/var/root.key" "$folder/var/data/root.key"
 install -m 0440 "$folder/var/root.key" "$folder/run/credentials/coffer-root"
-install -m 0600 /dev/null "$folder/var/db.password"
+install -m 0440 /dev/null "$folder/run/database/password"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=coffer.example.com \
   -keyout "$folder/etc/tls.key" -out "$folder/etc/tls.crt" 2>/dev/null
 chmod 0440 "$folder/etc/tls.key"
@@ -73,10 +73,10 @@ if ! command -v cargo-deb >/dev/null; then
   echo "skipped, no cargo-deb: the Debian package"
   exit 0
 fi
-mkdir -p "$folder/target/release"
-ln -s "$cofferd" "$(dirname "$cofferd")/coffer" "$folder/target/release/"
-CARGO_TARGET_DIR=$folder/target cargo deb --no-build --no-strip --fast --offline -q -p coffer-server \
-  -o "$folder/coffer.deb" >/dev/null
+built=$folder/target/release
+mkdir -p "$built"
+ln -s "$cofferd" "$(dirname "$cofferd")/coffer" "$built/"
+CARGO_TARGET_DIR=$folder/target tools/deb "$built" --no-strip --fast --offline -q -o "$folder/coffer.deb" >/dev/null
 dpkg-deb -c "$folder/coffer.deb" >"$folder/files"
 while read -r rights file; do
   grep -Eq "^$rights +(0/0|root/root) .* \./$file\$" "$folder/files" || { cat "$folder/files"; echo "no $file"; exit 1; }
@@ -86,6 +86,8 @@ done <<'END'
 -rw-r----- etc/coffer/coffer.toml
 -rw-r--r-- usr/lib/systemd/system/cofferd.service
 -rw-r--r-- usr/lib/sysusers.d/coffer.conf
+-rw-r--r-- usr/share/man/man1/cofferd-serve.1.gz
+-rw-r--r-- usr/share/bash-completion/completions/cofferd
 END
 [ "$(dpkg-deb -I "$folder/coffer.deb" conffiles)" = /etc/coffer/coffer.toml ]
 for script in postinst prerm postrm; do dpkg-deb -I "$folder/coffer.deb" "$script" | sh -n; done

@@ -25,6 +25,7 @@ mod create;
 mod create_keys;
 mod custody;
 mod damage;
+mod database_tls;
 mod elevations;
 mod explain;
 mod fault_cases;
