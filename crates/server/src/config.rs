@@ -31,6 +31,7 @@ pub struct Config {
     pub quotas: Quotas,
     pub audit: Audit,
     pub metrics: MetricsConfig,
+    pub traces: TracesConfig,
 }
 
 /// HTTPS. Files are PEM.
@@ -48,6 +49,21 @@ pub struct TlsConfig {
 #[serde(default)]
 pub struct MetricsConfig {
     pub listen: Option<SocketAddr>,
+}
+
+/// Traces by OpenTelemetry.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default)]
+pub struct TracesConfig {
+    pub endpoint: Option<String>,
+    /// From 0 to 1.
+    pub ratio: f64,
+}
+
+impl Default for TracesConfig {
+    fn default() -> Self {
+        Self { endpoint: None, ratio: 1.0 }
+    }
 }
 
 /// The audit log.
@@ -251,6 +267,7 @@ impl Default for Config {
             quotas: Quotas::default(),
             audit: Audit::default(),
             metrics: MetricsConfig::default(),
+            traces: TracesConfig::default(),
         }
     }
 }

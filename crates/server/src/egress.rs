@@ -3,6 +3,8 @@
 //! SECURITY: whoever may name an issuer would otherwise reach what only this host can reach: metadata services,
 //! neighbours, this server itself.
 
+pub mod collector;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,6 +15,7 @@
 //! | [`auth`] | who is calling |
 //! | [`secrets`], [`kms`], [`iam`], [`audit`], [`platform`] | operations |
 //! | [`http`] | HTTP in, HTTP out |
+//! | [`traces`] | spans for a collector |
 //! | [`tls`] | the certificate, taken anew when it changes |
 //! | [`jobs`] | work by the clock |
 //! | [`backup`] | the whole store in a sealed file, and back |
@@ -49,6 +50,7 @@ pub mod proof;
 pub mod secrets;
 pub mod store;
 pub mod tls;
+pub mod traces;
 pub mod values;
 
 use std::future::Future;

@@ -96,6 +96,15 @@ pub const SETTINGS: &[(&str, &str)] = &[
         "metrics.listen",
         "address to serve `/metrics`, `/healthz` and `/readyz` on, over HTTP and to anybody who reaches it",
     ),
+    ("traces", "traces by OpenTelemetry; none unless a collector is named"),
+    (
+        "traces.endpoint",
+        "URL of the collector, OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`",
+    ),
+    (
+        "traces.ratio",
+        "of the traces that begin here, the part that is sent, from 0 to 1; others as their callers want it",
+    ),
 ];
 
 /// What the variables that stand for settings begin with.

@@ -7,6 +7,7 @@ use crate::model::action::Action;
 use crate::model::caller::{Arrival, Call, Caller, Principal, Standing};
 use crate::model::event::Event;
 use crate::store::{Note, Tx};
+use crate::traces;
 
 /// A record that waits for its outcome.
 #[derive(Clone)]
@@ -24,6 +25,7 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn begin(app: &App, call: &Call, ask: &Ask) -> Self {
+        traces::act(ask.action.rule().name);
         let mut record = Self {
             action: ask.action,
             caller: None,
@@ -53,6 +55,7 @@ impl Record {
 
     /// A record of somebody of whom no organisation is known yet.
     pub(super) fn of_nobody(app: &App, action: Action, arrival: &Arrival) -> Self {
+        traces::act(action.rule().name);
         Self {
             action,
             caller: None,

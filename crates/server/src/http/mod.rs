@@ -47,12 +47,14 @@ use axum::middleware::Next;
 use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
 use futures_util::FutureExt;
 use tower::ServiceExt;
+use tracing::Instrument;
 
 use crate::app::App;
 use crate::error::{Error, Outcome};
 use crate::load::Held;
 use crate::model::caller::Arrival;
 use crate::model::limits::{HEADER_BYTES_MAX, URL_BYTES_MAX};
+use crate::traces;
 use reply::Reply;
 
 macro_rules! routes {
@@ -237,6 +239,7 @@ pub async fn answer(app: &App, router: Router, peer: IpAddr, mut request: Reques
     let began = Instant::now();
     let arrival = arrival(app, peer, &request);
     let (id, method) = (arrival.request_id.clone(), request.method().clone());
+    let span = traces::request(&method, request.headers(), &id);
     // Its place among the calls under way, from when it is known whose it is until it is answered.
     let held = Held::default();
     let reply = match check_head(&request) {
@@ -244,7 +247,8 @@ pub async fn answer(app: &App, router: Router, peer: IpAddr, mut request: Reques
         None => {
             request.extensions_mut().insert(arrival);
             request.extensions_mut().insert(held.clone());
-            let answered = AssertUnwindSafe(router.oneshot(request)).catch_unwind().await;
+            let answered = AssertUnwindSafe(router.oneshot(request)).catch_unwind();
+            let answered = answered.instrument(span.clone()).await;
             match answered {
                 Ok(Ok(reply)) => reply,
                 Ok(Err(never)) => match never {},
@@ -253,7 +257,9 @@ pub async fn answer(app: &App, router: Router, peer: IpAddr, mut request: Reques
         }
     };
     let route = reply.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    app.metrics.answered(method_of(&method), route, reply.status().as_u16(), began.elapsed());
+    let (method, status) = (method_of(&method), reply.status().as_u16());
+    app.metrics.answered(method, route, status, began.elapsed());
+    traces::answered(&span, method, route, status);
     drop(held);
     reply::finish(reply, &id, app.is_https)
 }

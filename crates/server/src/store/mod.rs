@@ -74,6 +74,7 @@ use crate::error::{Error, Result};
 use crate::metrics::StoreFigures;
 use crate::model::chain::Chaining;
 use crate::model::event::Event;
+use crate::traces;
 
 /// Operations that may wait before callers are told to come back later.
 const QUEUE_MAX: usize = 4096;
@@ -158,18 +159,20 @@ struct Lanes {
 
 impl Lanes {
     fn new(writer: Lane, recorder: Lane, readers: usize) -> Self {
-        let [readers, searcher, listener] = [readers, 1, 1].map(Lane::new);
+        let readers = Lane::new("reads", readers);
+        let (searcher, listener) = (Lane::new("searches", 1), Lane::new("", 1));
         Self { writer, recorder, readers, searcher, listener }
     }
 
     fn embedded(readers: usize) -> Self {
-        let writer = Lane::new(1);
-        let recorder = Lane { threads: 0, ..writer.clone() };
+        let writer = Lane::new("changes", 1);
+        let recorder = Lane { threads: 0, name: "records", ..writer.clone() };
         Self::new(writer, recorder, readers)
     }
 
     fn connected(connections: usize) -> Self {
-        Self::new(Lane::new(connections), Lane::new(RECORDERS), connections)
+        let recorder = Lane::new("records", RECORDERS);
+        Self::new(Lane::new("changes", connections), recorder, connections)
     }
 
     fn all(&self) -> [&Lane; 5] {
@@ -180,15 +183,17 @@ impl Lanes {
 /// A queue and how many threads of its own work on it.
 #[derive(Clone)]
 struct Lane {
+    /// What waits in it.
+    name: &'static str,
     queue: Sender<Job>,
     waiting: Receiver<Job>,
     threads: usize,
 }
 
 impl Lane {
-    fn new(threads: usize) -> Self {
+    fn new(name: &'static str, threads: usize) -> Self {
         let (queue, waiting) = bounded(QUEUE_MAX);
-        Self { queue, waiting, threads }
+        Self { name, queue, waiting, threads }
     }
 
     /// Answers what nobody will run any more.
@@ -358,15 +363,10 @@ impl Store {
     /// How much waits for the threads, by what it waits for.
     pub fn waiting(&self) -> Vec<(&'static str, usize)> {
         let lanes = &self.inner.lanes;
-        let named = [
-            ("changes", &lanes.writer),
-            ("records", &lanes.recorder),
-            ("reads", &lanes.readers),
-            ("searches", &lanes.searcher),
-        ];
+        let all = [&lanes.writer, &lanes.recorder, &lanes.readers, &lanes.searcher];
         // The embedded store's one writing thread takes the records along.
-        let own = named.into_iter().filter(|(_, lane)| lane.threads > 0);
-        own.map(|(name, lane)| (name, lane.waiting.len())).collect()
+        let own = all.into_iter().filter(|lane| lane.threads > 0);
+        own.map(|lane| (lane.name, lane.waiting.len())).collect()
     }
 
     /// Which rows still hold that were read before.
@@ -433,7 +433,7 @@ impl Store {
         if self.inner.drained.load(Ordering::SeqCst) {
             lane.refuse_waiting();
         }
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        traces::wait(lane.name, answer).await.unwrap_or_else(|_| Err(closed()))
     }
 }
 

@@ -82,6 +82,7 @@ mod tidy;
 mod tls;
 mod token_endpoint;
 mod tokens;
+mod traces;
 mod values;
 mod walk;
 mod world;
