@@ -1,5 +1,7 @@
 //! Every setting: name, unit, default. What is not known is an error that names the nearest known name.
 
+pub mod sinks;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -80,6 +82,23 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ),
     ("audit", "the audit log"),
     ("audit.retention_days", "days that records are kept, 0 = for ever; default 400"),
+    ("audit.sinks", "where records are sent to, beside the log"),
+    ("audit.sinks.name", "name of the sink, of `a-z 0-9 -`; another name is another sink"),
+    ("audit.sinks.kind", "`file`, `syslog` or `webhook`"),
+    ("audit.sinks.path", "file that lines are appended to, from `data`"),
+    ("audit.sinks.rotate_mebibytes", "size at which the file is rotated, 0 = never; default 64"),
+    ("audit.sinks.keep", "rotated files that are kept; default 10"),
+    ("audit.sinks.address", "`host:port` of the syslog receiver"),
+    ("audit.sinks.transport", "`tls` or `tcp`, which is in clear; default \"tls\""),
+    (
+        "audit.sinks.ca_file",
+        "certificates that the receiver's is checked against, from `data`; default: the system's",
+    ),
+    ("audit.sinks.url", "`https://` URL that batches are posted to; `http://` on loopback only"),
+    (
+        "audit.sinks.secret_file",
+        "file of the secret that batches are signed with, from `data`, at least 32 bytes",
+    ),
 ];
 
 /// What a server runs with.
@@ -116,11 +135,12 @@ pub struct MetricsConfig {
 pub struct Audit {
     /// 0: for ever.
     pub retention_days: u32,
+    pub sinks: Vec<sinks::SinkConfig>,
 }
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { retention_days: 400 }
+        Self { retention_days: 400, sinks: Vec::new() }
     }
 }
 
@@ -328,6 +348,7 @@ impl Config {
                 "`public_url` must be a URL such as \"https://coffer.example.com\""
             );
         }
+        sinks::check(&config.audit.sinks)?;
         ensure!(!config.listen.is_empty(), "`listen` needs at least one address");
         ensure!(
             !config.regions.is_empty(),

@@ -156,6 +156,11 @@ pub fn look_for_root_keys(config: &Config) -> (Vec<RootKey>, Vec<String>) {
     (keys, places)
 }
 
+/// The text of a small file, if there is one, that only its owner can read.
+pub fn read_private(file: &Path) -> Result<Option<Zeroizing<String>>> {
+    files::read_private(file, 0o077)
+}
+
 /// Writes a file with rights 0600 so that a crash leaves the old one or the new one, whole.
 pub fn write_private(file: &Path, bytes: &[u8], there: WhenThere) -> Result<()> {
     let write = || -> std::io::Result<()> {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -13,7 +14,7 @@ use coffer_server::config::Config;
 use coffer_server::custody::WhenMissing;
 use coffer_server::platform::{self, Founding, administrators};
 use coffer_server::proof::Older;
-use coffer_server::{Listeners, backup, custody, dev, memory, open, proof, serve};
+use coffer_server::{Listeners, backup, custody, dev, memory, open, proof, serve, sinks};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -208,7 +209,10 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     begin_log(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(arguments.command))
+    let done = runtime.block_on(run(arguments.command));
+    // A sink's file on a disk that hangs is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
 }
 
 /// Logs to stderr from here on.
@@ -235,7 +239,7 @@ async fn run(command: Command) -> Result<()> {
             // Before anybody hears that the server is there, and may stop it.
             let stop = asked_to_stop()?;
             say(&dev::welcome(&data, listening))?;
-            serve(app, listeners, stop).await;
+            serve(app, listeners, Vec::new(), stop).await;
         }
         Command::Serve { config } => {
             serve_existing(open_locked(Config::load(&config)?, missing).await?).await?;
@@ -287,6 +291,7 @@ async fn run(command: Command) -> Result<()> {
 }
 
 async fn serve_existing(app: Arc<App>) -> Result<()> {
+    let sinks = sinks::open(&app.config)?;
     let listeners = listen_all(&app).await?;
     if let Some(listener) = listeners.api.first() {
         app.listens_on(listener.local_addr()?);
@@ -298,7 +303,7 @@ async fn serve_existing(app: Arc<App>) -> Result<()> {
     if let Some(listener) = &listeners.metrics {
         say(&format!("Figures are at http://{}/metrics\n", listener.local_addr()?))?;
     }
-    serve(app, listeners, stop).await;
+    serve(app, listeners, sinks, stop).await;
     Ok(())
 }
 

@@ -28,6 +28,7 @@ mod root_keys;
 mod secrets;
 mod service_accounts;
 mod session;
+mod sinks;
 pub mod sql;
 mod sqlite;
 mod tables;
@@ -64,6 +65,7 @@ pub use root_keys::VersionPlace;
 pub use secrets::{FoundValue, FoundVersion, NewSecret};
 pub use service_accounts::CredentialHolder;
 pub use session::Value;
+pub use sinks::{StoredCheckpoint, StoredRecord, Waiting};
 pub use tables::{Check, Filling, Loading, SCHEMA_VERSION, Snapshot, Table, empty_log};
 pub use tables_postgres::NewDatabase;
 pub use tokens::{NewToken, TokenHolder};
@@ -96,6 +98,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0010_last_accesses.sql"),
     include_str!("../../migrations/0011_audit_chain.sql"),
     include_str!("../../migrations/0012_metering.sql"),
+    include_str!("../../migrations/0013_audit_sinks.sql"),
 ];
 
 /// The store. Clones share it; it closes when [`Store::close`] is called.
