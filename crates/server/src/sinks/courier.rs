@@ -204,10 +204,11 @@ impl<'a> Courier<'a> {
         }
         let Some(batch) = self.unsent.take() else { return Ok(()) };
         match batch.then {
-            Then::Since(since) => self.since = since.unwrap_or(self.since),
-            Then::Swept(None) => {}
-            Then::Swept(Some(more)) => self.sweep = more,
+            Then::Since(Some(since)) => (self.since, self.oldest[0]) = (since, None),
+            Then::Swept(Some(more)) => (self.sweep, self.oldest[1]) = (more, None),
+            Then::Since(None) | Then::Swept(None) => {}
         }
+        self.tell_what_waits();
         Ok(())
     }
 

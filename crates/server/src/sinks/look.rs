@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::gate;
 use crate::model::chain::{CHECKPOINTS, Place};
 use crate::proof::lines;
-use crate::store::{StoredCheckpoint, StoredRecord, Tx, Waiting};
+use crate::store::Tx;
+use crate::store::sinks::{StoredCheckpoint, StoredRecord, Waiting};
 
 /// Lines in a batch.
 const LINES_MAX: usize = 500;

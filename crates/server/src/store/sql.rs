@@ -916,10 +916,8 @@ statements! {
             AND (b.number IS NULL OR b.number < h.number)
         ORDER BY h.moved_at LIMIT $3");
     /// The streams behind one, whatever a sink has of them.
-    LIST_STREAMS_BEHIND = concat!("SELECT ", sink_columns!(), "
-        FROM (SELECT organisation_id, stream, number, moved_at FROM audit_heads
-            WHERE (organisation_id, stream) > ($2, $3) ORDER BY organisation_id, stream LIMIT $4) AS h ",
-        sink_joins!(), " ORDER BY h.organisation_id, h.stream");
+    LIST_STREAMS_BEHIND = concat!("SELECT ", sink_columns!(), " FROM audit_heads h ", sink_joins!(), "
+        WHERE (h.organisation_id, h.stream) > ($2, $3) ORDER BY h.organisation_id, h.stream LIMIT $4");
     LIST_RECORDS_BEHIND = concat!("SELECT ", event_columns!(), " FROM audit_events
         WHERE organisation_id = $1 AND stream = $2 AND number > $3 ORDER BY number LIMIT $4");
     LIST_CHECKPOINTS_BEHIND = "SELECT number, at, key_id, signature FROM audit_checkpoints
