@@ -106,8 +106,7 @@ async fn drop_from(app: &Arc<App>, organisation: &str, stream: i64, before: i64)
             }
             stream => {
                 let lines = tx.list_first_of_stream(stream, DROPPED_AT_ONCE).await?;
-                let is_old =
-                    |line: &Linked, at: i64| at < before && line.place.number <= given;
+                let is_old = |line: &Linked, at: i64| at < before && line.place.number <= given;
                 let old = lines.into_iter().take_while(|(line, at)| is_old(line, *at));
                 let (count, last) =
                     old.fold((0, None), |(count, _), (line, _)| (count + 1, Some(line)));
@@ -133,8 +132,7 @@ async fn given_to_sinks(tx: &mut Tx, app: &App, stream: i64) -> Result<i64> {
     if stream == UNLINKED {
         return Ok(i64::MAX);
     }
-    let sinks: Vec<_> =
-        app.config.audit.sinks.iter().map(|sink| sink.name().to_owned()).collect();
+    let sinks: Vec<_> = app.config.audit.sinks.iter().map(|sink| sink.name().to_owned()).collect();
     // A sink that only other servers know is theirs as long as one of them tends it.
     let given = tx.find_given_to_all(stream, &sinks, app.clock.now() - DAY).await?;
     Ok(given.unwrap_or(i64::MAX))

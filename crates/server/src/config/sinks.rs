@@ -79,7 +79,7 @@ impl SinkConfig {
     }
 }
 
-/// Whether every sink has a name, and no two the same one.
+/// Whether every sink has a name, and no two the same one or the same file.
 pub fn check(sinks: &[SinkConfig]) -> Result<()> {
     for (at, sink) in sinks.iter().enumerate() {
         let name = sink.name();
@@ -90,6 +90,14 @@ pub fn check(sinks: &[SinkConfig]) -> Result<()> {
         ensure!(
             sinks.iter().skip(at + 1).all(|other| other.name() != name),
             "sink `{name}` stands twice"
+        );
+        let is_same_file = |other: &SinkConfig| match (sink, other) {
+            (SinkConfig::File(one), SinkConfig::File(other)) => one.path == other.path,
+            _ => false,
+        };
+        ensure!(
+            !sinks.iter().skip(at + 1).any(is_same_file),
+            "the file of sink `{name}` is another one's, too"
         );
     }
     Ok(())
@@ -121,6 +129,7 @@ mod tests {
         for (wrong, expected) in [
             (format!("{file}{file}"), "stands twice"),
             (file.replace("'a'", "'A b'"), "must be of"),
+            (format!("{file}{}", file.replace("'a'", "'b'")), "is another one's, too"),
             (file.replace("'a'", "''"), "must be of"),
             (file.replace("'file'", "'pipe'"), "unknown variant"),
             (file.replace("path", "pat"), "did you mean `audit.sinks.path`"),

@@ -115,9 +115,7 @@ impl Peer {
         let connection = TcpStream::connect((self.host.as_str(), self.port)).await?;
         let mut stream: Box<dyn Stream> = match &self.tls {
             None => Box::new(connection),
-            Some((connector, name)) => {
-                Box::new(connector.connect(name.clone(), connection).await?)
-            }
+            Some((connector, name)) => Box::new(connector.connect(name.clone(), connection).await?),
         };
         stream.write_all(bytes).await?;
         stream.flush().await?;

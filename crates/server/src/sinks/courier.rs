@@ -110,23 +110,44 @@ impl<'a> Courier<'a> {
 
     async fn work(&mut self, mut stop: watch::Receiver<bool>) {
         loop {
+            let began = Instant::now();
             let step = self.step().await;
+            // Where looking takes long, it is done less often.
+            let rest = began.elapsed() * 4;
             let wait = match &step {
                 Ok(Step::Gave) => Duration::ZERO,
-                Ok(Step::Swept) => BETWEEN_PAGES,
-                Ok(Step::Nothing) => IDLE,
+                Ok(Step::Swept) => BETWEEN_PAGES.max(rest),
+                Ok(Step::Nothing) => IDLE.max(rest),
                 Ok(Step::Elsewhere) => ELSEWHERE,
                 Err(_) => patience(self.failures),
             };
-            self.tell(step.as_ref().err());
+            match &step {
+                Ok(Step::Elsewhere) => self.failures = 0,
+                Ok(_) => self.is_well(),
+                Err(error) => self.goes_wrong(error),
+            }
             let is_stopping = *stop.borrow() || stop.has_changed().is_err();
             if is_stopping && !matches!(step, Ok(Step::Gave | Step::Swept)) {
                 return;
             }
-            let waited = pin!(tokio::time::sleep(wait));
-            if !is_stopping {
-                let stopped = pin!(stop.wait_for(|stop| *stop));
-                futures_util::future::select(waited, stopped).await;
+            self.wait(wait, &mut stop).await;
+        }
+    }
+
+    /// Waits, and goes on holding the sink meanwhile: else servers would take turns at one that fails.
+    async fn wait(&mut self, wait: Duration, stop: &mut watch::Receiver<bool>) {
+        let until = Instant::now() + wait;
+        while !*stop.borrow() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = pin!(tokio::time::sleep(left.min(HOLD_AGAIN)));
+            let stopped = pin!(stop.wait_for(|stop| *stop));
+            futures_util::future::select(waited, stopped).await;
+            // The next step tells what it comes to.
+            if self.held_at.is_some() && self.holds().await.is_err() {
+                return;
             }
         }
     }
@@ -259,26 +280,21 @@ impl<'a> Courier<'a> {
         self.app.metrics.sinks.waits(&self.sink.name, oldest);
     }
 
-    /// Tells the operator once that it goes wrong, and once that all is well again.
-    fn tell(&mut self, failure: Option<&anyhow::Error>) {
+    /// Tells the operator once that it goes wrong.
+    fn goes_wrong(&mut self, error: &anyhow::Error) {
         let sink = &self.sink.name;
-        match failure {
-            Some(error) => {
-                self.app.metrics.sinks.failed(sink);
-                if self.failures == 0 {
-                    tracing::warn!(
-                        sink,
-                        cause = format!("{error:#}"),
-                        "records do not get to a sink; they wait for it"
-                    );
-                }
-                self.failures = self.failures.saturating_add(1);
-            }
-            None if self.failures > 0 => {
-                self.failures = 0;
-                tracing::info!(sink, "records get to a sink again");
-            }
-            None => {}
+        self.app.metrics.sinks.failed(sink);
+        if self.failures == 0 {
+            let cause = format!("{error:#}");
+            tracing::warn!(sink, cause, "records do not get to a sink; they wait for it");
+        }
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Tells the operator once that it goes well again.
+    fn is_well(&mut self) {
+        if std::mem::take(&mut self.failures) > 0 {
+            tracing::info!(sink = self.sink.name, "records get to a sink again");
         }
     }
 }

@@ -29,7 +29,7 @@ pub struct Sink {
 enum Target {
     File(file::RotatedFile),
     Syslog(syslog::Receiver),
-    Webhook(webhook::Receiver),
+    Webhook(Box<webhook::Receiver>),
 }
 
 /// The sinks of a configuration. Reads the files that they name; whether anybody is there to take records is found out
@@ -47,7 +47,9 @@ fn target(config: &Config, sink: &SinkConfig) -> Result<Target> {
     Ok(match sink {
         SinkConfig::File(sink) => Target::File(file::RotatedFile::new(&config.data, sink)?),
         SinkConfig::Syslog(sink) => Target::Syslog(syslog::Receiver::new(&config.data, sink)?),
-        SinkConfig::Webhook(sink) => Target::Webhook(webhook::Receiver::new(&config.data, sink)?),
+        SinkConfig::Webhook(sink) => {
+            Target::Webhook(Box::new(webhook::Receiver::new(&config.data, sink)?))
+        }
     })
 }
 

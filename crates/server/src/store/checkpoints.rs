@@ -96,8 +96,7 @@ impl Tx {
             self.change_one(sql::INSERT_CHECKPOINT_HEAD, &values).await?;
         }
         let stream = Int(head.place.stream);
-        let values =
-            [organisation, stream, number, Bytes(&head.link), Bytes(seal), Int(new.at)];
+        let values = [organisation, stream, number, Bytes(&head.link), Bytes(seal), Int(new.at)];
         self.change_one(sql::SET_HEAD, &values).await
     }
 }

@@ -100,9 +100,8 @@ impl Tx {
         let mut found = self.rows(sql::LIST_CHECKPOINTS_BEHIND, &values, read).await?;
         for checkpoint in &mut found {
             let values = [Text(organisation), Int(checkpoint.number)];
-            let heads = self.rows(sql::LIST_CHECKPOINT_HEADS, &values, |row| {
-                read_linked(row, organisation)
-            });
+            let heads = self
+                .rows(sql::LIST_CHECKPOINT_HEADS, &values, |row| read_linked(row, organisation));
             checkpoint.heads = heads.await?;
         }
         Ok(found)

@@ -200,11 +200,17 @@ macro_rules! sink_columns {
     };
 }
 
+/// Position and base of a head `h`. What more is asked of them follows from what is asked of the head, which not every
+/// planner sees.
 macro_rules! sink_joins {
-    () => {
-        "LEFT JOIN audit_sink_positions p
-            ON p.organisation_id = h.organisation_id AND p.stream = h.stream AND p.sink = $1
-        LEFT JOIN audit_bases b ON b.organisation_id = h.organisation_id AND b.stream = h.stream"
+    ($position:expr, $base:expr) => {
+        concat!(
+            "LEFT JOIN audit_sink_positions p
+            ON p.organisation_id = h.organisation_id AND p.stream = h.stream AND p.sink = $1",
+            $position,
+            " LEFT JOIN audit_bases b ON b.organisation_id = h.organisation_id AND b.stream = h.stream",
+            $base
+        )
     };
 }
 
@@ -911,12 +917,13 @@ statements! {
 
     // Where the log is sent to.
     /// Streams that went on at $2 or later and that a sink does not have in full, those that have waited longest first.
-    LIST_WAITING_STREAMS = concat!("SELECT ", sink_columns!(), " FROM audit_heads h ", sink_joins!(), "
+    LIST_WAITING_STREAMS = concat!("SELECT ", sink_columns!(), " FROM audit_heads h ", sink_joins!("", ""), "
         WHERE h.moved_at >= $2 AND (p.number IS NULL OR p.number < h.number)
             AND (b.number IS NULL OR b.number < h.number)
         ORDER BY h.moved_at LIMIT $3");
     /// The streams behind one, whatever a sink has of them.
-    LIST_STREAMS_BEHIND = concat!("SELECT ", sink_columns!(), " FROM audit_heads h ", sink_joins!(), "
+    LIST_STREAMS_BEHIND = concat!("SELECT ", sink_columns!(), " FROM audit_heads h ",
+        sink_joins!(" AND (p.organisation_id, p.stream) > ($2, $3)", " AND (b.organisation_id, b.stream) > ($2, $3)"), "
         WHERE (h.organisation_id, h.stream) > ($2, $3) ORDER BY h.organisation_id, h.stream LIMIT $4");
     LIST_RECORDS_BEHIND = concat!("SELECT ", event_columns!(), " FROM audit_events
         WHERE organisation_id = $1 AND stream = $2 AND number > $3 ORDER BY number LIMIT $4");

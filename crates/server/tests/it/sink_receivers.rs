@@ -94,7 +94,9 @@ impl Webhook {
     /// The lines that it has taken.
     pub fn lines(&self) -> Vec<String> {
         let batches = self.batches().into_iter().filter(|batch| batch.is_taken);
-        batches.flat_map(|batch| batch.body.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+        batches
+            .flat_map(|batch| batch.body.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect()
     }
 }
 

@@ -15,7 +15,7 @@ use coffer_server::config::sinks::SinkConfig;
 use coffer_server::store::{Store, lock};
 use coffer_server::{jobs, platform, sinks};
 use reqwest::blocking::Client;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::custody::{Operator, is_kept, keep};
 use crate::process::Server;
 use crate::sink_receivers::{Manner, Syslog, Webhook};
-use crate::world::{NOON, World, base64, keyring, postgres};
+use crate::world::{NOON, World, keyring, postgres};
 
 const DAY: i64 = 86_400_000_000;
 const SECRET: &str = "whsec-0123456789abcdef0123456789abcdef";
@@ -52,10 +52,7 @@ fn file_sink(name: &str) -> String {
 }
 
 fn webhook_sink(hook: &Webhook) -> String {
-    format!(
-        "kind = 'webhook'\nname = 'hook'\nurl = '{}'\nsecret_file = 'webhook.secret'",
-        hook.url
-    )
+    format!("kind = 'webhook'\nname = 'hook'\nurl = '{}'\nsecret_file = 'webhook.secret'", hook.url)
 }
 
 /// What gives the sinks of a server their records.
@@ -235,7 +232,12 @@ fn certified(folder: &Path) -> TlsAcceptor {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
     openssl.args(["-nodes", "-days", "2", "-subj", "/CN=localhost"]);
-    openssl.args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE"]);
+    openssl.args([
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-addext",
+        "basicConstraints=CA:FALSE",
+    ]);
     openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
     let made = openssl.output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -415,7 +417,8 @@ async fn what_a_sink_has_not_got_is_not_dropped_however_old_it_is() {
     world.verify_log().unwrap();
     // Of streams that are gone nothing is kept.
     assert!(world.count(positions) <= before);
-    let kept = "SELECT COUNT(*) FROM audit_sink_positions p JOIN audit_bases b ON b.stream = p.stream
+    let kept =
+        "SELECT COUNT(*) FROM audit_sink_positions p JOIN audit_bases b ON b.stream = p.stream
         AND b.organisation_id = p.organisation_id WHERE p.number <= b.number";
     assert_eq!(world.count(kept), 0);
     // What was dropped is not looked for; what comes next is given.
@@ -631,10 +634,7 @@ fn a_server_does_not_start_with_a_sink_that_cannot_be() {
         (format!("{hook} = 'https://localhost/'"), "holds less than 32 bytes"),
         (format!("{hook} = 'http://siem.example.com/'"), "must begin with `https://`"),
         (format!("{hook} = 'https://localhost/'\nca_file = 'none'"), "none holds no certificates"),
-        (
-            format!("{hook} = 'https://localhost/'").replace("../secret", "none"),
-            "none is missing",
-        ),
+        (format!("{hook} = 'https://localhost/'").replace("../secret", "none"), "none is missing"),
         ("name = 's'\nkind = 'syslog'\naddress = 'siem'".to_owned(), "is not `host:port`"),
         ("name = 'f'\nkind = 'file'\npath = '..'".to_owned(), "is no path of a file"),
     ] {
