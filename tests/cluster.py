@@ -132,8 +132,9 @@ class Load:
     """Values put and read through both servers, alternately where one does not answer."""
 
     def __init__(self, case, servers):
-        self.case, self.servers = case, servers
-        self.paths = [f"/{case}/{number}" for number in range(SECRETS)]
+        # A case may be tried several times.
+        self.case, self.servers = f"{case}-{time.time_ns()}", servers
+        self.paths = [f"/{self.case}/{number}" for number in range(SECRETS)]
         self.lock, self.ended = threading.Lock(), threading.Event()
         # (path, value): version and request of each acknowledged put.
         self.acknowledged, self.tried = {}, set()
@@ -160,7 +161,8 @@ class Load:
     def write(self, number):
         count, at = 0, number
         while not self.ended.is_set():
-            count += 1
+            # To each server in turn, or nobody would see that one which did not answer does again.
+            count, at = count + 1, at + 1
             path, value = random.choice(self.paths), f"{self.case}-{number}-{count}"
             self.tried.add((path, value))
             given_up = None

@@ -1,24 +1,21 @@
 //! What requests share: the store, the keyring, the directory, the clock.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use coffer_crypto::token::TokenHash;
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
 use quick_cache::sync::Cache;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::error::{Error, Result};
 use crate::issuers::Issuers;
 use crate::keyring::Keyring;
 use crate::lane::Lanes;
-use crate::metrics::Metrics;
+use crate::load::Load;
+use crate::metrics::{LoadFigures, Metrics};
 use crate::model::access_policy::canonical_net;
 use crate::model::access_token::AccessToken;
 use crate::store::Store;
@@ -35,6 +32,8 @@ pub struct App {
     /// The keys of other issuers.
     pub issuers: Issuers,
     pub verified: Verified,
+    /// Whether clients reach the server over HTTPS.
+    pub is_https: bool,
     /// The address that is listened on, where the settings leave the port open.
     listening: OnceLock<SocketAddr>,
     /// Held by whoever makes a region's wrapping key.
@@ -43,7 +42,8 @@ pub struct App {
     pub last_access: LastAccess,
     pub metrics: Metrics,
     pub last_use: LastUse,
-    pub auth_failures: AuthFailures,
+    pub load: Load,
+    pub load_figures: LoadFigures,
     /// Those of the configuration, IPv4 within IPv6 made IPv4.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -148,51 +148,27 @@ impl Verified {
     }
 }
 
-/// Failed authentications, counted per address.
-pub struct AuthFailures(Option<DefaultKeyedRateLimiter<IpAddr>>);
-
-impl AuthFailures {
-    /// `per_minute` 0 turns the limit off.
-    pub fn new(per_minute: u32) -> Self {
-        let quota = NonZeroU32::new(per_minute).map(Quota::per_minute);
-        Self(quota.map(RateLimiter::keyed))
-    }
-
-    /// Counts one failure. Too many when the address has used its share up.
-    pub fn count(&self, client: IpAddr) -> Result<()> {
-        let Some(limiter) = &self.0 else {
-            return Ok(());
-        };
-        // Whoever has one IPv6 address has the whole /64.
-        let share = match client {
-            IpAddr::V4(_) => client,
-            IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
-        };
-        limiter.check_key(&share).map_err(|early| {
-            let wait = early.wait_time_from(DefaultClock::default().now());
-            Error::TooMany { retry_after_seconds: wait.as_secs() + 1 }
-        })
-    }
-
-    /// Forgets addresses that have not failed lately.
-    pub fn shrink(&self) {
-        if let Some(limiter) = &self.0 {
-            limiter.retain_recent();
-        }
-    }
-}
-
 impl App {
     /// Puts an application together around an open store.
     pub fn new(store: Store, keyring: Keyring, clock: Clock, config: Config) -> Arc<Self> {
         let directory = Directory::new(store.clone());
+        let load_figures = LoadFigures::default();
         let values = Values::new(store.clone(), config.limits.cache_mebibytes << 20);
         Arc::new(Self {
-            metrics: Metrics::new(store.figures(), &values.figures, &directory.figures),
+            metrics: Metrics::new(
+                store.figures(),
+                &values.figures,
+                &directory.figures,
+                &load_figures,
+            ),
             directory,
             values,
             issuers: Issuers::new(&config),
             verified: Verified(Cache::new(Verified::ENTRIES_MAX)),
+            is_https: match &config.public_url {
+                Some(url) => url.starts_with("https://"),
+                None => config.tls.is_some(),
+            },
             listening: OnceLock::new(),
             store,
             keyring: Arc::new(keyring),
@@ -201,7 +177,8 @@ impl App {
             clock,
             last_access: LastAccess::default(),
             last_use: LastUse::default(),
-            auth_failures: AuthFailures::new(config.limits.auth_failures_per_minute),
+            load: Load::new(&config.limits, load_figures.clone()),
+            load_figures,
             trusted_proxies: config.trusted_proxies.iter().map(|net| canonical_net(*net)).collect(),
             config,
         })
@@ -219,7 +196,8 @@ impl App {
             None => {
                 let first = || self.config.listen.first().copied();
                 let address = self.listening.get().copied().or_else(first);
-                address.map(|address| format!("http://{address}")).unwrap_or_default()
+                let scheme = if self.config.tls.is_some() { "https" } else { "http" };
+                address.map(|address| format!("{scheme}://{address}")).unwrap_or_default()
             }
         }
     }

@@ -1,5 +1,6 @@
-//! Every setting: name, unit, default. What is not known is an error that names the nearest known name.
+//! What a server runs with: a file, and the environment. What is not known is an error that names the nearest name.
 
+pub mod settings;
 pub mod sinks;
 
 use std::net::SocketAddr;
@@ -7,130 +8,51 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use ipnet::IpNet;
-use serde::Deserialize;
-
-/// Every name a file may hold, sections dotted.
-pub const SETTINGS: &[(&str, &str)] = &[
-    (
-        "listen",
-        "addresses to serve HTTP on, an array of `address:port`; default [\"127.0.0.1:8200\"]",
-    ),
-    ("data", "folder of the store and of the root key; default \"coffer-data\""),
-    ("store", "the database; without it SQLite in `data`"),
-    ("store.url", "`postgres://user@host,host/database`; default: SQLite"),
-    ("store.password_file", "file of the database user's password, from `data`"),
-    (
-        "store.ca_file",
-        "certificates that the database's is checked against, from `data`; default: the system's",
-    ),
-    ("store.connections", "connections for changes, and as many for reads; default 16"),
-    (
-        "root_keys",
-        "where root keys are kept: the first wraps, the others only unwrap; default one file",
-    ),
-    ("root_keys.custody", "`file`, `credential`, `descriptor` or `pkcs11`"),
-    (
-        "root_keys.file",
-        "file of the key from `data`; default \"root.key\"; of the sealed key \"root.sealed\"",
-    ),
-    ("root_keys.credential", "name of the service manager's credential"),
-    ("root_keys.descriptor", "number of the open file descriptor"),
-    ("root_keys.module", "PKCS#11 module, a shared library"),
-    ("root_keys.token", "label of the token"),
-    (
-        "root_keys.pin_file",
-        "file of the token's user PIN, from `data`, readable by its owner alone",
-    ),
-    ("root_keys.key", "label of the sealing key in the token; default \"coffer-root\""),
-    (
-        "public_url",
-        "URL under which clients reach this server, the issuer of its tokens; default: http and the first address",
-    ),
-    ("federation", "tokens of other issuers"),
-    (
-        "federation.allow_private_issuers",
-        "let issuers be reached over http and at private addresses; default false",
-    ),
-    ("memory_lock", "keep memory out of swap: \"try\", \"require\" or \"off\"; default \"try\""),
-    ("trusted_proxies", "CIDRs whose X-Forwarded-For and X-Real-IP are believed; default none"),
-    ("regions", "the regions of this server, at least one"),
-    ("regions.slug", "name in URLs, for example \"nl-01\""),
-    ("regions.name", "name for people; default: the slug"),
-    ("regions.kms", "whether keys can be used there; default true"),
-    ("limits", "bounds on what the server takes on"),
-    ("limits.connections_max", "connections at once; default 10000"),
-    ("limits.header_seconds", "seconds a client has to send a request's head; default 10"),
-    ("limits.body_seconds", "seconds a client has to send a request's body; default 30"),
-    ("limits.drain_seconds", "seconds that running requests have at shutdown; default 10"),
-    ("limits.cache_mebibytes", "memory for sealed values that are revealed often; default 64"),
-    (
-        "limits.auth_failures_per_minute",
-        "failed authentications per address and minute, 0 = no limit; default 120",
-    ),
-    (
-        "quotas",
-        "what an organisation may have, unless an administrator sets another maximum; 0 = no bound",
-    ),
-    ("quotas.secrets_count", "secrets; default 1000000"),
-    ("quotas.secrets_versions", "versions that are not destroyed; default 10000000"),
-    ("quotas.kms_keys", "keys that are not deleted; default 10000"),
-    ("quotas.iam_service_accounts", "service accounts; default 1000"),
-    ("metrics", "figures for Prometheus"),
-    (
-        "metrics.listen",
-        "address to serve `/metrics` on, over HTTP and to anybody who reaches it; default: none",
-    ),
-    ("audit", "the audit log"),
-    ("audit.retention_days", "days that records are kept, 0 = for ever; default 400"),
-    ("audit.sinks", "where records are sent to, beside the log"),
-    ("audit.sinks.name", "name of the sink, of `a-z 0-9 -`; another name is another sink"),
-    ("audit.sinks.kind", "`file`, `syslog` or `webhook`"),
-    ("audit.sinks.path", "file that lines are appended to, from `data`"),
-    ("audit.sinks.rotate_mebibytes", "size at which the file is rotated, 0 = never; default 64"),
-    ("audit.sinks.keep", "rotated files that are kept; default 10"),
-    ("audit.sinks.address", "`host:port` of the syslog receiver"),
-    ("audit.sinks.transport", "`tls` or `tcp`, which is in clear; default \"tls\""),
-    (
-        "audit.sinks.ca_file",
-        "certificates that the receiver's is checked against, from `data`; default: the system's",
-    ),
-    ("audit.sinks.url", "`https://` URL that batches are posted to; `http://` on loopback only"),
-    (
-        "audit.sinks.secret_file",
-        "file of the secret that batches are signed with, from `data`, at least 32 bytes",
-    ),
-];
+use serde::{Deserialize, Serialize, Serializer};
 
 /// What a server runs with.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Config {
     pub listen: Vec<SocketAddr>,
     pub data: PathBuf,
-    pub store: StoreConfig,
-    /// The first wraps, the others only unwrap.
-    pub root_keys: Vec<RootKeyConfig>,
     /// Without a slash at the end.
     pub public_url: Option<String>,
-    pub federation: Federation,
-    pub memory_lock: MemoryLock,
     pub trusted_proxies: Vec<IpNet>,
+    /// Plain HTTP at addresses other than loopback.
+    pub insecure_http: bool,
+    pub memory_lock: MemoryLock,
+    pub tls: Option<TlsConfig>,
     pub regions: Vec<RegionConfig>,
+    /// The first wraps, the others only unwrap.
+    pub root_keys: Vec<RootKeyConfig>,
+    pub store: StoreConfig,
+    pub federation: Federation,
     pub limits: Limits,
     pub quotas: Quotas,
     pub audit: Audit,
     pub metrics: MetricsConfig,
 }
 
+/// HTTPS. Files are PEM.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+}
+
 /// Figures for Prometheus.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct MetricsConfig {
     pub listen: Option<SocketAddr>,
 }
 
 /// The audit log.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Audit {
     /// 0: for ever.
@@ -145,10 +67,11 @@ impl Default for Audit {
 }
 
 /// The database.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(default)]
 pub struct StoreConfig {
     /// May hold a password.
+    #[serde(serialize_with = "without_password")]
     pub url: Option<String>,
     pub password_file: Option<PathBuf>,
     pub ca_file: Option<PathBuf>,
@@ -169,14 +92,14 @@ impl std::fmt::Debug for StoreConfig {
 }
 
 /// Tokens of other issuers.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Federation {
     pub allow_private_issuers: bool,
 }
 
 /// Where a root key is kept.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(tag = "custody", rename_all = "lowercase", deny_unknown_fields)]
 pub enum RootKeyConfig {
     File {
@@ -196,7 +119,7 @@ pub enum RootKeyConfig {
 }
 
 /// A token and its key that seals a root key.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pkcs11Config {
     pub module: PathBuf,
@@ -209,7 +132,7 @@ pub struct Pkcs11Config {
 }
 
 /// Whether memory must stay out of swap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemoryLock {
     /// As far as the system allows; told when it does not.
@@ -218,6 +141,20 @@ pub enum MemoryLock {
     /// No start without.
     Require,
     Off,
+}
+
+/// SECURITY: what is shown of the database's URL holds no password.
+#[expect(clippy::ref_option, reason = "what serde hands over")]
+fn without_password<S: Serializer>(url: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    let user = |url: &str| url.split_once("//")?.1.split_once('@').map(|(user, _)| user.to_owned());
+    match url {
+        Some(url)
+            if url.contains("password") || user(url).is_some_and(|user| user.contains(':')) =>
+        {
+            to.serialize_some("redacted: holds a password")
+        }
+        url => url.serialize(to),
+    }
 }
 
 fn root_key_file() -> PathBuf {
@@ -232,7 +169,7 @@ fn sealing_key() -> String {
     "coffer-root".to_owned()
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct RegionConfig {
     pub slug: String,
     #[serde(default)]
@@ -241,19 +178,23 @@ pub struct RegionConfig {
     pub kms: bool,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Limits {
     pub connections_max: usize,
+    pub in_flight_max: usize,
+    pub in_flight_per_organisation_max: usize,
+    pub requests_per_second_per_credential: u32,
+    pub requests_per_second_per_organisation: u32,
+    pub auth_failures_per_minute: u32,
     pub header_seconds: u64,
     pub body_seconds: u64,
     pub drain_seconds: u64,
     pub cache_mebibytes: u64,
-    pub auth_failures_per_minute: u32,
 }
 
 /// What an organisation may have at most; 0 is no bound.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Quotas {
     pub secrets_count: u32,
@@ -281,11 +222,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
+            in_flight_max: 2048,
+            in_flight_per_organisation_max: 1536,
+            requests_per_second_per_credential: 0,
+            requests_per_second_per_organisation: 0,
+            auth_failures_per_minute: 120,
             header_seconds: 10,
             body_seconds: 30,
             drain_seconds: 10,
             cache_mebibytes: 64,
-            auth_failures_per_minute: 120,
         }
     }
 }
@@ -295,13 +240,15 @@ impl Default for Config {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8200))],
             data: PathBuf::from("coffer-data"),
-            store: StoreConfig::default(),
-            root_keys: vec![RootKeyConfig::File { file: root_key_file() }],
             public_url: None,
-            federation: Federation::default(),
-            memory_lock: MemoryLock::default(),
             trusted_proxies: Vec::new(),
+            insecure_http: false,
+            memory_lock: MemoryLock::default(),
+            tls: None,
             regions: Vec::new(),
+            root_keys: vec![RootKeyConfig::File { file: root_key_file() }],
+            store: StoreConfig::default(),
+            federation: Federation::default(),
             limits: Limits::default(),
             quotas: Quotas::default(),
             audit: Audit::default(),
@@ -317,16 +264,22 @@ impl Config {
         Self { listen: vec![listen], data, regions: vec![region], ..Self::default() }
     }
 
-    /// Reads a TOML file.
-    pub fn load(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read {}", file.display()))?;
-        Self::parse(&text).with_context(|| file.display().to_string())
+    /// Reads a TOML file, if there is one, and what the environment says besides.
+    pub fn load(file: Option<&Path>) -> Result<Self> {
+        let text = match file {
+            Some(file) => std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?,
+            None => String::new(),
+        };
+        let place = || file.map_or("the environment".to_owned(), |file| file.display().to_string());
+        Self::parse(&text, &environment()).with_context(place)
     }
 
-    pub fn parse(text: &str) -> Result<Self> {
-        let table: toml::Table = text.parse()?;
-        check_names("", &table)?;
+    /// Reads the text of a TOML file, and variables of the environment, which win.
+    pub fn parse(text: &str, variables: &[(String, String)]) -> Result<Self> {
+        let mut table: toml::Table = text.parse()?;
+        settings::overlay(&mut table, variables)?;
+        settings::check_names("", &table)?;
         let mut config: Self = table.try_into()?;
         ensure!(!config.root_keys.is_empty(), "`root_keys` needs at least one [[root_keys]]");
         for root_key in &mut config.root_keys {
@@ -350,6 +303,7 @@ impl Config {
         }
         sinks::check(&config.audit.sinks)?;
         ensure!(!config.listen.is_empty(), "`listen` needs at least one address");
+        config.check_exposure()?;
         ensure!(
             !config.regions.is_empty(),
             "`regions` needs at least one [[regions]] with a `slug`"
@@ -369,31 +323,24 @@ impl Config {
         }
         Ok(config)
     }
-}
 
-fn check_names(section: &str, table: &toml::Table) -> Result<()> {
-    for (name, value) in table {
-        let full = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
-        if !SETTINGS.iter().any(|(known, _)| *known == full) {
-            let nearest = SETTINGS
-                .iter()
-                .map(|(known, _)| *known)
-                .max_by(|a, b| {
-                    strsim::jaro_winkler(a, &full).total_cmp(&strsim::jaro_winkler(b, &full))
-                })
-                .unwrap_or_default();
-            bail!("unknown setting `{full}`; did you mean `{nearest}`?");
-        }
-        match value {
-            toml::Value::Table(inner) => check_names(&full, inner)?,
-            toml::Value::Array(items) => items
-                .iter()
-                .filter_map(toml::Value::as_table)
-                .try_for_each(|inner| check_names(&full, inner))?,
-            _ => {}
+    /// SECURITY: tokens and values do not go over a network as they are, unless somebody has said so.
+    pub fn check_exposure(&self) -> Result<()> {
+        let exposed = self.listen.iter().find(|address| !address.ip().is_loopback());
+        match exposed {
+            Some(address) if self.tls.is_none() && !self.insecure_http => bail!(
+                "at {address} others could read tokens and values on their way: give the server a certificate \
+                 ([tls]), or set `insecure_http = true` where something in front of it does TLS"
+            ),
+            _ => Ok(()),
         }
     }
-    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "settings come from here")]
+fn environment() -> Vec<(String, String)> {
+    let text = |name: std::ffi::OsString| name.into_string().ok();
+    std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
 }
 
 #[cfg(test)]
@@ -408,7 +355,7 @@ mod tests {
             ("[[regions]]\nslug = 'a'\nksm = true", "did you mean `regions.kms`?"),
             ("trusted_proxy = []", "did you mean `trusted_proxies`?"),
         ] {
-            let error = Config::parse(text).unwrap_err().to_string();
+            let error = Config::parse(text, &[]).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -420,6 +367,7 @@ mod tests {
              trusted_proxies = ['10.0.0.0/8']\npublic_url = 'https://a.test/'\n\
              [[regions]]\nslug = 'nl-01'\n[[regions]]\nslug = 'de-01'\nkms = false\n\
              [limits]\ndrain_seconds = 3\n[quotas]\nkms_keys = 0\n",
+            &[],
         )
         .unwrap();
         assert_eq!(config.listen.len(), 2);
@@ -427,6 +375,36 @@ mod tests {
         assert!(config.regions.iter().map(|r| r.kms).eq([true, false]));
         assert_eq!((config.limits.drain_seconds, config.limits.header_seconds), (3, 10));
         assert_eq!((config.quotas.kms_keys, config.quotas.iam_service_accounts), (0, 1000));
+    }
+
+    #[test]
+    fn plain_http_stays_on_loopback_unless_told() {
+        let region = "[[regions]]\nslug = 'a'\n";
+        for (exposed, is_taken) in [
+            ("listen = ['127.9.9.9:1', '[::1]:1']\n", true),
+            ("listen = ['192.0.2.1:1']\n", false),
+            ("listen = ['192.0.2.1:1']\ninsecure_http = true\n", true),
+            ("listen = ['192.0.2.1:1']\ntls = {certificate = 'a', key = 'b'}\n", true),
+        ] {
+            let text = format!("{exposed}{region}");
+            assert_eq!(Config::parse(&text, &[]).is_ok(), is_taken, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_not_shown() {
+        for (url, is_shown) in [
+            ("postgres://coffer@db/coffer", true),
+            ("postgres://coffer:canary@db/coffer", false),
+            ("postgres://db/coffer?user=coffer&password=canary", false),
+            ("host=db user=coffer password=canary", false),
+            ("postgres://coffer@db:5432,db2:5432/coffer", true),
+        ] {
+            let store = StoreConfig { url: Some(url.to_owned()), ..StoreConfig::default() };
+            let shown = toml::to_string(&Config { store, ..Config::default() }).unwrap();
+            assert!(!shown.contains("canary"), "{shown}");
+            assert_eq!(shown.contains(url), is_shown, "{shown}");
+        }
     }
 
     #[test]
@@ -442,8 +420,11 @@ mod tests {
             "public_url = 'https://'\n[[regions]]\nslug = 'a'",
             "public_url = 'https://a/?b'\n[[regions]]\nslug = 'a'",
             "[[regions]]\nslug = 'a'\n[quotas]\nkms_keys = -1",
+            "listen = ['0.0.0.0:8200']\n[[regions]]\nslug = 'a'",
+            "listen = ['127.0.0.1:1', '[::]:1']\n[[regions]]\nslug = 'a'",
+            "[[regions]]\nslug = 'a'\n[tls]\ncertificate = 'a'",
         ] {
-            assert!(Config::parse(text).is_err(), "{text}");
+            assert!(Config::parse(text, &[]).is_err(), "{text}");
         }
     }
 }

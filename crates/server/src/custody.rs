@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{Config, RootKeyConfig};
 
+pub use files::read_private;
 pub use unfinished::{Unfinished, WhenThere, remove_unfinished, sync_folder_of};
 
 /// What to do when there is no root key.
@@ -154,11 +155,6 @@ pub fn look_for_root_keys(config: &Config) -> (Vec<RootKey>, Vec<String>) {
         });
     }
     (keys, places)
-}
-
-/// The text of a small file, if there is one, that only its owner can read.
-pub fn read_private(file: &Path) -> Result<Option<Zeroizing<String>>> {
-    files::read_private(file, 0o077)
 }
 
 /// Writes a file with rights 0600 so that a crash leaves the old one or the new one, whole.

@@ -83,6 +83,8 @@ pub enum Error {
     MediaType,
     #[error("too many requests; try again in {retry_after_seconds} s")]
     TooMany { retry_after_seconds: u64 },
+    #[error("the server has too much to do; try again")]
+    Busy,
     #[error("{message}")]
     Unavailable { message: &'static str, cause: String },
     /// A row breaks a rule of the model, or a seal of ours does not open.
@@ -153,7 +155,7 @@ impl Error {
             Self::BodyTooLarge => Outcome::BodyTooLarge,
             Self::MediaType => Outcome::MediaType,
             Self::TooMany { .. } => Outcome::TooMany,
-            Self::Unavailable { .. } => Outcome::Unavailable,
+            Self::Busy | Self::Unavailable { .. } => Outcome::Unavailable,
             Self::Corrupt { .. } | Self::Bug { .. } => Outcome::Failed,
         }
     }

@@ -9,12 +9,14 @@
 //! | [`budget`] | leave to seal, counted |
 //! | [`egress`], [`issuers`] | outgoing calls, guarded; the keys of other issuers |
 //! | [`lane`] | slow work, bounded |
+//! | [`load`] | what one caller, one organisation and all together may ask at once |
 //! | [`directory`] | token → caller with compiled grants, in memory |
 //! | [`values`] | sealed values that are revealed often, in memory |
 //! | [`auth`] | who is calling |
 //! | [`secrets`], [`kms`], [`iam`], [`audit`], [`platform`] | operations |
 //! | [`http`] | HTTP in, HTTP out |
 //! | [`sinks`] | the audit log as it goes elsewhere |
+//! | [`tls`] | the certificate, taken anew when it changes |
 //! | [`jobs`] | work by the clock |
 //! | [`backup`] | the whole store in a sealed file, and back |
 //! | [`app`], [`config`], [`clock`], [`error`], [`custody`], [`dev`], [`memory`] | what requests share, settings, time, failures, root keys, first start, memory |
@@ -39,6 +41,7 @@ pub mod jobs;
 pub mod keyring;
 pub mod kms;
 pub mod lane;
+pub mod load;
 pub mod memory;
 pub mod metrics;
 pub mod model;
@@ -47,14 +50,18 @@ pub mod proof;
 pub mod secrets;
 pub mod sinks;
 pub mod store;
+pub mod tls;
 pub mod values;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 
 use app::App;
 use clock::Clock;
@@ -63,6 +70,7 @@ use custody::WhenMissing;
 use keyring::Keyring;
 use sinks::Sink;
 use store::Store;
+use tls::Tls;
 
 /// Connections that may ask for figures at once.
 const METRICS_CONNECTIONS: usize = 16;
@@ -99,10 +107,15 @@ pub async fn prepare(app: &Arc<App>) -> error::Result<()> {
     platform::configure_quotas(app, &app.config.quotas).await
 }
 
+/// Seconds between two looks at the files of the certificate.
+const CERTIFICATE_SECONDS: u64 = 10;
+
 /// What is listened on.
 pub struct Listeners {
     /// For callers.
     pub api: Vec<TcpListener>,
+    /// How they do HTTPS, when they do.
+    pub tls: Option<Arc<Tls>>,
     /// For Prometheus.
     pub metrics: Option<TcpListener>,
 }
@@ -122,20 +135,27 @@ pub async fn serve(
     let router = http::router(app.clone());
     // All listeners share the places.
     let places = Arc::new(Semaphore::new(app.config.limits.connections_max));
-    let start = |router: Router, listener, places: &Arc<Semaphore>| {
-        let server =
-            http::server::serve(app.clone(), router, listener, places.clone(), stopped.clone());
+    let start = |router: Router, listener, tls: Option<Arc<Tls>>, places: &Arc<Semaphore>| {
+        let door = http::server::Door { listener, tls, places: places.clone() };
+        let server = http::server::serve(app.clone(), router, door, stopped.clone());
         #[expect(clippy::disallowed_methods, reason = "each listener is a task")]
         tokio::spawn(server)
     };
-    let api = listeners.api.into_iter().map(|listener| start(router.clone(), listener, &places));
+    let tls = listeners.tls;
+    let renewing = tls.clone().map(|tls| start_renewing(app.clone(), tls));
+    let api = listeners.api.into_iter();
+    let api = api.map(|listener| start(router.clone(), listener, tls.clone(), &places));
     // Has places of its own, so that figures are told when all others are taken.
     let own = Arc::new(Semaphore::new(METRICS_CONNECTIONS));
-    let metrics =
-        listeners.metrics.map(|listener| start(http::metrics::router(app.clone()), listener, &own));
+    let metrics = listeners
+        .metrics
+        .map(|listener| start(http::metrics::router(app.clone()), listener, None, &own));
     let servers: Vec<_> = api.chain(metrics).collect();
     shutdown.await;
     tracing::info!("stopping");
+    if let Some(renewing) = renewing {
+        renewing.abort();
+    }
     let _ = stop.send(true);
     for server in servers {
         let _ = server.await;
@@ -156,4 +176,38 @@ pub async fn serve(
         let _ = sink.await;
     }
     app.store.close();
+}
+
+/// Takes the certificate anew when its files have changed, and at SIGHUP at once.
+#[expect(clippy::disallowed_methods, reason = "this is where background work is started")]
+fn start_renewing(app: Arc<App>, tls: Arc<Tls>) -> JoinHandle<()> {
+    app.load_figures.certificate_ends(tls.expires_at());
+    tokio::spawn(async move {
+        let mut hangup = signal(SignalKind::hangup()).ok();
+        let asked = async |hangup: &mut Option<Signal>| match hangup {
+            Some(hangup) => hangup.recv().await,
+            None => std::future::pending().await,
+        };
+        let mut told = false;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(CERTIFICATE_SECONDS)) => {}
+                _ = asked(&mut hangup) => told = false,
+            }
+            match tls.renew() {
+                Ok(true) => {
+                    app.load_figures.certificate_ends(tls.expires_at());
+                    tracing::info!("the certificate is a new one");
+                    told = false;
+                }
+                Ok(false) => told = false,
+                // Once, and not every ten seconds.
+                Err(error) if !told => {
+                    tracing::error!("the certificate stays as it was: {error:#}");
+                    told = true;
+                }
+                Err(_) => {}
+            }
+        }
+    })
 }

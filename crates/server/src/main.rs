@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use coffer_server::app::App;
-use coffer_server::config::Config;
+use coffer_server::config::{Config, settings};
 use coffer_server::custody::WhenMissing;
 use coffer_server::platform::{self, Founding, administrators};
 use coffer_server::proof::Older;
+use coffer_server::store::Store;
+use coffer_server::tls::Tls;
 use coffer_server::{Listeners, backup, custody, dev, memory, open, proof, serve, sinks};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -55,18 +58,19 @@ enum Command {
         /// Folder of the store and the root key.
         #[arg(long, default_value = "coffer-data")]
         data: PathBuf,
+        /// Serve plain HTTP at an address other than loopback, where others can read it.
+        #[arg(long)]
+        insecure_http: bool,
     },
     /// Serve an existing store.
     Serve {
-        /// TOML file with the settings.
-        #[arg(long)]
-        config: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
     },
     /// Make the first organisation on an empty store, and print its owner's token once.
     Bootstrap {
-        /// TOML file with the settings.
-        #[arg(long)]
-        config: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
         /// Slug of the organisation, of `a-z 0-9 -`.
         #[arg(long)]
         organisation: String,
@@ -76,9 +80,8 @@ enum Command {
     },
     /// Print a new token of an organisation's owner, for when the first is lost. Stop the server first.
     OwnerToken {
-        /// TOML file with the settings.
-        #[arg(long)]
-        config: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
         /// Slug or identity of the organisation.
         #[arg(long)]
         organisation: String,
@@ -86,9 +89,8 @@ enum Command {
     /// Make an administrator of the platform and print the token once; or list them, or revoke one. Stop the
     /// server first.
     AdminToken {
-        /// TOML file with the settings.
-        #[arg(long)]
-        config: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
         /// What or whom the new token is for.
         #[arg(long, required_unless_present_any = ["list", "revoke"])]
         name: Option<String>,
@@ -105,16 +107,14 @@ enum Command {
     /// Make the root keys that the settings name and that are not there yet, and print the fingerprint of each.
     /// Can be run while the server serves; run it as the server's user.
     RootKey {
-        /// TOML file with the settings.
-        #[arg(long)]
-        config: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
     },
     /// Write everything in the store to a sealed file, while the server serves or not; or check such a file.
     /// Run it as the server's user.
     Backup {
-        /// TOML file with the settings.
-        #[arg(long)]
-        config: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
         /// Check this backup instead; `-` reads it from stdin.
         #[arg(long, value_name = "FILE")]
         verify: Option<PathBuf>,
@@ -127,11 +127,19 @@ enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Check, show or list the settings.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print completions for a shell.
+    Completions { shell: Shell },
+    /// Write manual pages into a folder.
+    Man { folder: PathBuf },
     /// Make a store out of a backup, where there is none yet.
     Restore {
-        /// TOML file with the settings.
-        #[arg(long)]
-        config: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
         /// The backup; `-` reads it from stdin.
         r#in: PathBuf,
     },
@@ -165,9 +173,43 @@ enum AuditCommand {
     },
 }
 
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Check the settings, and that the files can be read which they name: 0 if a server could start with them.
+    Check {
+        #[command(flatten)]
+        settings: Settings,
+        /// Check the settings alone, where their files are not.
+        #[arg(long)]
+        no_files: bool,
+    },
+    /// Print all settings as they would be, defaults included, secrets not.
+    Show {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// List every setting with its default, as Markdown.
+    Settings,
+}
+
+/// With what a command runs.
+#[derive(Args)]
+struct Settings {
+    /// TOML file with the settings. Variables such as `COFFER_LIMITS_BODY_SECONDS` come after it and win; without a
+    /// file they are all there is.
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+impl Settings {
+    fn load(&self) -> Result<Config> {
+        Config::load(self.config.as_deref())
+    }
+}
+
 /// Which store: by its settings, or by the folder that `cofferd dev` has made.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct StoreArguments {
     /// TOML file with the settings.
     #[arg(long)]
@@ -180,8 +222,8 @@ struct StoreArguments {
 impl StoreArguments {
     fn config(self) -> Result<Config> {
         locked(match (self.config, self.data) {
-            (Some(config), _) => Config::load(&config)?,
-            (None, data) => Config::dev(DEV_LISTEN, data.context("no store")?),
+            (_, Some(data)) => Config::dev(DEV_LISTEN, data),
+            (config, None) => Config::load(config.as_deref())?,
         })
     }
 }
@@ -199,6 +241,9 @@ impl Command {
             | Self::RootKey { .. }
             | Self::Backup { .. }
             | Self::Audit { .. }
+            | Self::Config { .. }
+            | Self::Completions { .. }
+            | Self::Man { .. }
             | Self::Restore { .. } => WhenMissing::Refuse,
         }
     }
@@ -230,8 +275,10 @@ fn begin_log(arguments: &Arguments) -> Result<()> {
 async fn run(command: Command) -> Result<()> {
     let missing = command.missing();
     match command {
-        Command::Dev { listen, data } => {
-            let app = open_locked(Config::dev(listen, data.clone()), missing).await?;
+        Command::Dev { listen, data, insecure_http } => {
+            let config = Config { insecure_http, ..Config::dev(listen, data.clone()) };
+            config.check_exposure()?;
+            let app = open_locked(config, missing).await?;
             let listeners = listen_all(&app).await?;
             let listening = listeners.api.first().context("no listener")?.local_addr()?;
             app.listens_on(listening);
@@ -241,11 +288,11 @@ async fn run(command: Command) -> Result<()> {
             say(&dev::welcome(&data, listening))?;
             serve(app, listeners, Vec::new(), stop).await;
         }
-        Command::Serve { config } => {
-            serve_existing(open_locked(Config::load(&config)?, missing).await?).await?;
+        Command::Serve { settings } => {
+            serve_existing(open_locked(settings.load()?, missing).await?).await?;
         }
-        Command::Bootstrap { config, organisation, owner } => {
-            let app = open_locked(Config::load(&config)?, missing).await?;
+        Command::Bootstrap { settings, organisation, owner } => {
+            let app = open_locked(settings.load()?, missing).await?;
             let founding = Founding { organisation, owner_email: owner };
             let founded = platform::found(&app, &founding).await?;
             app.store.close();
@@ -256,25 +303,25 @@ async fn run(command: Command) -> Result<()> {
                 founded.token.as_str()
             ))?;
         }
-        Command::OwnerToken { config, organisation } => {
-            let app = open_locked(Config::load(&config)?, missing).await?;
+        Command::OwnerToken { settings, organisation } => {
+            let app = open_locked(settings.load()?, missing).await?;
             let token = platform::mint_owner_token(&app, &organisation).await?;
             app.store.close();
             say(&format!("token {}\n", token.as_str()))?;
         }
-        Command::AdminToken { config, name, expires, list: _, revoke } => {
-            let app = open_locked(Config::load(&config)?, missing).await?;
+        Command::AdminToken { settings, name, expires, list: _, revoke } => {
+            let app = open_locked(settings.load()?, missing).await?;
             let said = administer(&app, name, expires, revoke).await;
             app.store.close();
             say(&said?)?;
         }
-        Command::RootKey { config } => {
-            for line in custody::complete_root_keys(&Config::load(&config)?)? {
+        Command::RootKey { settings } => {
+            for line in custody::complete_root_keys(&settings.load()?)? {
                 say(&format!("{line}\n"))?;
             }
         }
-        Command::Backup { config, verify, out } => {
-            let config = locked(Config::load(&config)?)?;
+        Command::Backup { settings, verify, out } => {
+            let config = locked(settings.load()?)?;
             work(move |progress| match (verify, out) {
                 (Some(file), _) => backup::verify(&config, &file, progress),
                 (None, out) => backup::make(&config, &out.context("no file")?, progress),
@@ -282,8 +329,15 @@ async fn run(command: Command) -> Result<()> {
             .await?;
         }
         Command::Audit { command } => audit(command).await?,
-        Command::Restore { config, r#in } => {
-            let config = locked(Config::load(&config)?)?;
+        Command::Config { command } => say(&configuration(&command)?)?,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "cofferd", &mut text);
+            say(&String::from_utf8(text)?)?;
+        }
+        Command::Man { folder } => clap_mangen::generate_to(Arguments::command(), folder)?,
+        Command::Restore { settings, r#in } => {
+            let config = locked(settings.load()?)?;
             work(move |progress| backup::restore(&config, &r#in, progress)).await?;
         }
     }
@@ -297,8 +351,9 @@ async fn serve_existing(app: Arc<App>) -> Result<()> {
         app.listens_on(listener.local_addr()?);
     }
     let stop = asked_to_stop()?;
+    let scheme = if listeners.tls.is_some() { "https" } else { "http" };
     for listener in &listeners.api {
-        say(&format!("Coffer listens on http://{}\n", listener.local_addr()?))?;
+        say(&format!("Coffer listens on {scheme}://{}\n", listener.local_addr()?))?;
     }
     if let Some(listener) = &listeners.metrics {
         say(&format!("Figures are at http://{}/metrics\n", listener.local_addr()?))?;
@@ -324,6 +379,31 @@ async fn audit(command: AuditCommand) -> Result<()> {
                 .await
         }
     }
+}
+
+/// What there is to say of the settings.
+fn configuration(command: &ConfigCommand) -> Result<String> {
+    match command {
+        ConfigCommand::Check { settings, no_files } => {
+            let config = settings.load()?;
+            if !no_files {
+                check_files(&config)?;
+            }
+            Ok("the settings are good\n".to_owned())
+        }
+        ConfigCommand::Show { settings } => Ok(toml::to_string(&settings.load()?)?),
+        ConfigCommand::Settings => settings::as_markdown(),
+    }
+}
+
+/// Reads what a server would read, without making anything.
+fn check_files(config: &Config) -> Result<()> {
+    sinks::open(config)?;
+    if let Some(tls) = &config.tls {
+        Tls::open(tls, &config.data)?;
+    }
+    Store::check_settings(&config.store, &config.data)?;
+    custody::root_keys(config, WhenMissing::Refuse).map(drop)
 }
 
 /// Does what takes long and may be stopped, and says on stderr what became of it: stdout is for the data.
@@ -382,7 +462,9 @@ fn locked(config: Config) -> Result<Config> {
 async fn listen_all(app: &App) -> Result<Listeners> {
     let metrics = app.config.metrics.listen.as_slice();
     let (api, metrics) = (listen_on(&app.config.listen).await?, listen_on(metrics).await?);
-    Ok(Listeners { api, metrics: metrics.into_iter().next() })
+    let tls = app.config.tls.as_ref();
+    let tls = tls.map(|tls| Tls::open(tls, &app.config.data)).transpose()?.map(Arc::new);
+    Ok(Listeners { api, tls, metrics: metrics.into_iter().next() })
 }
 
 async fn listen_on(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {

@@ -150,6 +150,51 @@ impl SinkFigures {
     }
 }
 
+/// What the server turns away, and what it holds.
+#[derive(Clone, Default)]
+pub struct LoadFigures {
+    shed: Counter,
+    limited: Family<By, Counter>,
+    connections: Gauge,
+    certificate_expiry: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct By {
+    by: &'static str,
+}
+
+impl LoadFigures {
+    /// A call found no place.
+    pub fn shed(&self) {
+        self.shed.inc();
+    }
+
+    /// A call was one too many of this credential, organisation or address.
+    pub fn limited(&self, by: &'static str) {
+        self.limited.get_or_create(&By { by }).inc();
+    }
+
+    /// One more connection, until what this gives is dropped.
+    pub fn connected(&self) -> impl Drop + use<> {
+        self.connections.inc();
+        Connected(self.connections.clone())
+    }
+
+    /// The certificate ends then, in seconds since 1970.
+    pub fn certificate_ends(&self, at: i64) {
+        self.certificate_expiry.set(at);
+    }
+}
+
+struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// What is so at this moment; asked for when somebody looks.
 #[derive(Debug, Clone, Default)]
 pub struct Moment {
@@ -158,10 +203,31 @@ pub struct Moment {
     /// By what they are for.
     pub queues: Vec<(&'static str, usize)>,
     pub value_bytes: u64,
+    pub in_flight: usize,
     pub is_store_ready: bool,
     pub is_kms_ready: bool,
     /// Of all organisations, by quota.
     pub counts: Vec<(&'static str, i64)>,
+}
+
+fn register_load(registry: &mut Registry, load: &LoadFigures) {
+    registry.register(
+        "shed",
+        "Calls that found no place and were answered with 503",
+        load.shed.clone(),
+    );
+    registry.register(
+        "limited",
+        "Calls that were too many and were answered with 429, by what they were too many of",
+        load.limited.clone(),
+    );
+    registry.register("connections", "Connections that are open", load.connections.clone());
+    registry.register_with_unit(
+        "certificate_expiry_timestamp",
+        "When the certificate ends, since 1970; 0 without one",
+        Unit::Seconds,
+        load.certificate_expiry.clone(),
+    );
 }
 
 /// All figures of a server.
@@ -170,13 +236,19 @@ pub struct Metrics {
     requests: Family<Request, Histogram, fn() -> Histogram>,
     queues: Family<Named, Gauge>,
     value_bytes: Gauge,
+    in_flight: Gauge,
     ready: Family<Named, Gauge>,
     counts: Family<Named, Gauge>,
     pub sinks: SinkFigures,
 }
 
 impl Metrics {
-    pub fn new(store: &StoreFigures, values: &CacheFigures, callers: &CacheFigures) -> Self {
+    pub fn new(
+        store: &StoreFigures,
+        values: &CacheFigures,
+        callers: &CacheFigures,
+        load: &LoadFigures,
+    ) -> Self {
         let mut registry = Registry::with_prefix("coffer");
         let requests: Family<_, _, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(LATENCIES));
@@ -184,6 +256,7 @@ impl Metrics {
             requests: requests.clone(),
             queues: Family::default(),
             value_bytes: Gauge::default(),
+            in_flight: Gauge::default(),
             ready: Family::default(),
             counts: Family::default(),
             sinks: SinkFigures::default(),
@@ -210,6 +283,8 @@ impl Metrics {
             registry.register(hits, "Looked for and found in memory", figures.hits.clone());
             registry.register(misses, "Looked for and read from the store", figures.misses.clone());
         }
+        register_load(&mut registry, load);
+        registry.register("in_flight", "Calls under way", metrics.in_flight.clone());
         registry.register("queue", "Jobs that wait for the store", metrics.queues.clone());
         registry.register_with_unit(
             "values_memory",
@@ -244,6 +319,7 @@ impl Metrics {
         }
         self.counts.clear();
         self.sinks.tell(now.at);
+        self.in_flight.set(number(now.in_flight));
         self.value_bytes.set(i64::try_from(now.value_bytes).unwrap_or(i64::MAX));
         for (name, is_ready) in [("store", now.is_store_ready), ("kms", now.is_kms_ready)] {
             self.ready.get_or_create(&Named { name }).set(i64::from(is_ready));

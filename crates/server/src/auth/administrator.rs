@@ -36,7 +36,7 @@ pub async fn authenticate_administrator(
         }
         Err(failure) => failure,
     };
-    app.auth_failures.count(arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))?;
+    app.load.count_auth_failure(arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))?;
     Err(gate::refuse(app, &arrival, failure).await)
 }
 

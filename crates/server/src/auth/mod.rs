@@ -67,7 +67,7 @@ pub async fn authenticate(app: &App, arrival: Arrival, claims: Claims<'_>) -> Re
         Err(failure) => failure,
     };
     // SECURITY: who fails too often is turned away without a record, or guessing would fill the log.
-    app.auth_failures.count(arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))?;
+    app.load.count_auth_failure(arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))?;
     Err(gate::refuse(app, &arrival, failure).await)
 }
 

@@ -100,7 +100,7 @@ pub async fn grant(
     }
     if matches!(no.error.outcome(), Outcome::Invalid | Outcome::Unauthenticated) {
         // SECURITY: as with any credential, who fails too often is turned away without a record.
-        app.auth_failures.count(arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))?;
+        app.load.count_auth_failure(arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))?;
     }
     tracing::info!(code = no.code, cause = no.error.cause(), "no token given");
     match gate::refuse(app, &arrival, no.error.clone()).await {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
+use anyhow::ensure;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Bytes of a sink's name.
 const NAME_BYTES_MAX: usize = 64;
@@ -61,6 +61,7 @@ pub enum Transport {
 #[serde(deny_unknown_fields)]
 pub struct WebhookSink {
     pub name: String,
+    #[serde(serialize_with = "without_path")]
     pub url: String,
     /// From the data folder: what batches are signed with.
     pub secret_file: PathBuf,
@@ -80,7 +81,7 @@ impl SinkConfig {
 }
 
 /// Whether every sink has a name, and no two the same one or the same file.
-pub fn check(sinks: &[SinkConfig]) -> Result<()> {
+pub fn check(sinks: &[SinkConfig]) -> anyhow::Result<()> {
     for (at, sink) in sinks.iter().enumerate() {
         let name = sink.name();
         ensure!(
@@ -103,6 +104,13 @@ pub fn check(sinks: &[SinkConfig]) -> Result<()> {
     Ok(())
 }
 
+/// SECURITY: the path of a hook may be all it takes to use it.
+fn without_path<S: Serializer>(url: &str, to: S) -> Result<S::Ok, S::Error> {
+    let host = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    let host = host.split(['?', '#']).next().unwrap_or_default();
+    to.serialize_str(&format!("{host}/(redacted)"))
+}
+
 fn rotate_mebibytes() -> u64 {
     64
 }
@@ -117,15 +125,17 @@ mod tests {
 
     #[test]
     fn sinks_are_read_and_wrong_ones_are_refused() {
-        let parse = |sinks: &str| Config::parse(&format!("[[regions]]\nslug = 'a'\n{sinks}"));
+        let parse = |sinks: &str| Config::parse(&format!("[[regions]]\nslug = 'a'\n{sinks}"), &[]);
         let file = "[[audit.sinks]]\nname = 'a'\nkind = 'file'\npath = 'audit.jsonl'\n";
         let syslog = "[[audit.sinks]]\nname = 'b'\nkind = 'syslog'\naddress = 'siem:6514'\n";
-        let webhook = "[[audit.sinks]]\nname = 'c-1'\nkind = 'webhook'\nurl = 'https://siem/'\n\
+        let webhook = "[[audit.sinks]]\nname = 'c-1'\nkind = 'webhook'\nurl = 'https://siem/token?token'\n\
                        secret_file = 'webhook.secret'\n";
         let config = parse(&format!("[audit]\nretention_days = 3\n{file}{syslog}{webhook}"));
         let config = config.unwrap();
         let names: Vec<_> = config.audit.sinks.iter().map(|sink| sink.name()).collect();
         assert_eq!((names, config.audit.retention_days), (vec!["a", "b", "c-1"], 3));
+        let shown = toml::to_string(&config).unwrap();
+        assert!(shown.contains("url = \"https://siem/(redacted)\"") && !shown.contains("token"));
         for (wrong, expected) in [
             (format!("{file}{file}"), "stands twice"),
             (file.replace("'a'", "'A b'"), "must be of"),

@@ -116,7 +116,7 @@ async fn end<T: Send + 'static>(
     let is_unknown = matches!(error, Error::Unauthenticated { .. });
     if is_unknown || anonymous {
         let client = record.arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        app.auth_failures.count(client)?;
+        app.load.count_auth_failure(client)?;
     }
     match is_unknown {
         // Whoever is known stays so in the record.

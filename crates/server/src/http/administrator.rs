@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
-use super::caller::idempotency_key;
+use super::caller::{enter, idempotency_key};
 use super::reply::{self, Reply};
 use crate::app::App;
 use crate::auth;
@@ -31,5 +31,7 @@ async fn authenticate(app: &App, parts: &mut Parts) -> Result<AdministratorCall>
     let idempotency = idempotency_key(parts);
     let headers = parts.headers.get_all(AUTHORIZATION).iter();
     let authorization: Vec<_> = headers.map(|value| value.to_str().unwrap_or_default()).collect();
-    auth::authenticate_administrator(app, arrival, &authorization, idempotency).await
+    let call = auth::authenticate_administrator(app, arrival, &authorization, idempotency).await?;
+    enter(app, &parts.extensions, &call.administrator.id, "")?;
+    Ok(call)
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{Extensions, HeaderMap, Method};
 
 use super::query::Params;
 use super::reply::{self, Reply};
 use crate::app::App;
 use crate::auth::{self, Claims};
 use crate::error::{Error, Result};
-use crate::model::caller::{Arrival, Call};
+use crate::load::Held;
+use crate::model::caller::{Arrival, Call, Standing};
 use crate::model::idempotency::IdempotencyKey;
 use crate::model::precondition::{Precondition, Tags};
 
@@ -64,7 +65,20 @@ async fn authenticate(app: &App, parts: &mut Parts) -> Result<Call> {
         project: project(headers, parts.uri.query()),
         idempotency,
     };
-    auth::authenticate(app, arrival, claims).await
+    let call = auth::authenticate(app, arrival, claims).await?;
+    let organisation = match &call.caller.standing {
+        Standing::Member(organisation) => &organisation.id,
+        Standing::Stranger | Standing::Unnamed => "",
+    };
+    enter(app, &parts.extensions, &call.caller.credential.id, organisation)?;
+    Ok(call)
+}
+
+/// Takes a place among the calls under way, until the request is answered; names are "" for nobody's.
+pub fn enter(app: &App, held: &Extensions, credential: &str, organisation: &str) -> Result<()> {
+    let place = app.load.enter(credential, organisation)?;
+    held.get::<Held>().ok_or_else(|| Error::bug("a request that holds no place"))?.keep(place);
+    Ok(())
 }
 
 /// The key of a `POST`, which the body finds in the extensions; other methods have no use for one.

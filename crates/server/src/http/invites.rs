@@ -9,7 +9,7 @@ use coffer_api::{
     SecretText,
 };
 
-use super::caller::{Authenticated, Segment};
+use super::caller::{Authenticated, Segment, enter};
 use super::kms::read_body;
 use super::reply::{self, Reply};
 use super::wire;
@@ -85,7 +85,10 @@ pub async fn accept(State(app): State<Arc<App>>, request: Request) -> Reply {
             Err(refusal) => return refusal,
         },
         false => match parts.extensions.get::<Arrival>() {
-            Some(arrival) => Guest::Anonymous(arrival.clone()),
+            Some(arrival) => match enter(&app, &parts.extensions, "", "") {
+                Ok(()) => Guest::Anonymous(arrival.clone()),
+                Err(busy) => return reply::refusal(&busy),
+            },
             None => return reply::refusal(&Error::bug("a request without an arrival")),
         },
     };

@@ -6,15 +6,18 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 
+use super::health;
 use super::reply::{self, Reply};
 use crate::app::App;
 use crate::error::Outcome;
 use crate::platform;
 
-/// The one route of the listener.
+/// The routes of the listener: also those that tell how the server is, for whoever has no certificate to show.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/metrics", get(figures))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
         .fallback(async || reply::message(Outcome::NotFound, "no such route"))
         .with_state(app)
 }

@@ -50,6 +50,7 @@ use tower::ServiceExt;
 
 use crate::app::App;
 use crate::error::{Error, Outcome};
+use crate::load::Held;
 use crate::model::caller::Arrival;
 use crate::model::limits::{HEADER_BYTES_MAX, URL_BYTES_MAX};
 use reply::Reply;
@@ -236,10 +237,13 @@ pub async fn answer(app: &App, router: Router, peer: IpAddr, mut request: Reques
     let began = Instant::now();
     let arrival = arrival(app, peer, &request);
     let (id, method) = (arrival.request_id.clone(), request.method().clone());
+    // Its place among the calls under way, from when it is known whose it is until it is answered.
+    let held = Held::default();
     let reply = match check_head(&request) {
         Some(refusal) => refusal,
         None => {
             request.extensions_mut().insert(arrival);
+            request.extensions_mut().insert(held.clone());
             let answered = AssertUnwindSafe(router.oneshot(request)).catch_unwind().await;
             match answered {
                 Ok(Ok(reply)) => reply,
@@ -250,7 +254,8 @@ pub async fn answer(app: &App, router: Router, peer: IpAddr, mut request: Reques
     };
     let route = reply.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     app.metrics.answered(method_of(&method), route, reply.status().as_u16(), began.elapsed());
-    reply::finish(reply, &id)
+    drop(held);
+    reply::finish(reply, &id, app.is_https)
 }
 
 /// A method as figures tell it: anybody can invent others.

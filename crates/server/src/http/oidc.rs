@@ -12,6 +12,7 @@ use coffer_api::{
 use zeroize::Zeroizing;
 
 use super::body::read_form;
+use super::caller::enter;
 use super::query::Params;
 use super::reply::{self, Reply};
 use crate::app::App;
@@ -40,7 +41,10 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Reply {
         return reply::refusal(&Error::bug("a request without an arrival"));
     };
     let time = Duration::from_secs(app.config.limits.body_seconds);
-    let form = read_form(&parts.headers, body, time).await.and_then(|bytes| fields(&bytes));
+    let form = match enter(&app, &parts.extensions, "", "") {
+        Ok(()) => read_form(&parts.headers, body, time).await.and_then(|bytes| fields(&bytes)),
+        Err(busy) => return refuse(&busy.into()),
+    };
     let authorization = parts.headers.get_all(AUTHORIZATION).iter();
     let request = TokenRequest {
         authorization: authorization.map(|value| value.to_str().unwrap_or_default()).collect(),

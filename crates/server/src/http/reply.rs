@@ -2,8 +2,9 @@
 
 use axum::body::Body;
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, Response, StatusCode};
 use bytes::Bytes;
@@ -154,6 +155,8 @@ pub fn token_refusal(error: &Error, body: &TokenRefusal) -> Reply {
 
 fn log(error: &Error) {
     match error.outcome() {
+        // Counted instead: a line for each would be too much, too.
+        _ if matches!(error, Error::Busy) => {}
         Outcome::Failed => tracing::error!(cause = error.cause(), "call failed"),
         Outcome::Unavailable => tracing::warn!(cause = error.cause(), "call not served"),
         _ => {}
@@ -170,7 +173,7 @@ fn explain(mut reply: Reply, error: &Error, scheme: &'static str) -> Reply {
         Error::TooMany { retry_after_seconds } => {
             headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_seconds));
         }
-        Error::Unavailable { .. } => {
+        Error::Unavailable { .. } | Error::Busy => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         _ => {}
@@ -200,14 +203,26 @@ pub fn with(outcome: Outcome, body: Body) -> Reply {
     reply
 }
 
-/// What every answer carries.
-pub fn finish(mut reply: Reply, request_id: &str) -> Reply {
+/// What every answer carries: kept by nobody, and nothing that a browser would show or run.
+const ALWAYS: [(HeaderName, &str); 5] = [
+    (CACHE_CONTROL, "no-store"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "no-referrer"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+];
+/// Two years (RFC 6797).
+const STRICT: &str = "max-age=63072000";
+
+/// An answer as it leaves, strict where clients reach the server over HTTPS.
+pub fn finish(mut reply: Reply, request_id: &str, is_https: bool) -> Reply {
     let headers: &mut HeaderMap = reply.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        HeaderName::from_static("x-content-type-options"),
-        HeaderValue::from_static("nosniff"),
-    );
+    for (name, value) in ALWAYS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if is_https {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT));
+    }
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::app::App;
+use crate::tls::Tls;
 
 /// Bytes of a request's head that are buffered at most; smaller limits are told in `http/mod.rs`.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -20,28 +21,29 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Milliseconds that sent data may stay unread.
 const UNREAD_MILLIS_MAX: u32 = 30_000;
 
-/// Serves `listener`, with one of the `places` for each connection, until `stop` changes, then lets running requests end.
-pub async fn serve(
-    app: Arc<App>,
-    router: Router,
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-    mut stop: watch::Receiver<bool>,
-) {
+/// What is listened on, and how.
+pub struct Door {
+    pub listener: TcpListener,
+    pub tls: Option<Arc<Tls>>,
+    /// One for each connection.
+    pub places: Arc<Semaphore>,
+}
+
+/// Serves what comes through `door` until `stop` changes, then lets running requests end.
+pub async fn serve(app: Arc<App>, router: Router, door: Door, mut stop: watch::Receiver<bool>) {
     let limits = &app.config.limits;
+    let head_time = Duration::from_secs(limits.header_seconds);
 
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(limits.header_seconds))
-        .max_buf_size(HEAD_BYTES_MAX);
+    http.timer(TokioTimer::new()).header_read_timeout(head_time).max_buf_size(HEAD_BYTES_MAX);
     loop {
         let place = tokio::select! {
-            place = places.clone().acquire_owned() => place,
+            place = door.places.clone().acquire_owned() => place,
             _ = stop.changed() => break,
         };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = door.listener.accept() => accepted,
             _ = stop.changed() => break,
         };
         let (stream, peer) = match accepted {
@@ -57,6 +59,7 @@ pub async fn serve(
         // SECURITY: whoever does not take an answer in this time is cut off, and its place is free again.
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNREAD_MILLIS_MAX);
         let (app, router) = (app.clone(), router.clone());
+        let counted = app.load_figures.connected();
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (app, router) = (app.clone(), router.clone());
             async move {
@@ -66,15 +69,28 @@ pub async fn serve(
                 )
             }
         });
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let (http, watcher) = (http.clone(), graceful.watcher());
+        let acceptor = door.tls.as_ref().map(|tls| tls.acceptor());
         #[expect(clippy::disallowed_methods, reason = "each connection is a task")]
         tokio::spawn(async move {
-            // A client that breaks off is its own affair.
-            let _ = connection.await;
-            drop(place);
+            // A client that breaks off, or does no handshake in time, is its own affair.
+            match acceptor {
+                None => {
+                    let connection = http.serve_connection(TokioIo::new(stream), service);
+                    let _ = watcher.watch(connection).await;
+                }
+                Some(acceptor) => {
+                    let shaken = tokio::time::timeout(head_time, acceptor.accept(stream)).await;
+                    if let Ok(Ok(stream)) = shaken {
+                        let connection = http.serve_connection(TokioIo::new(stream), service);
+                        let _ = watcher.watch(connection).await;
+                    }
+                }
+            }
+            drop((place, counted));
         });
     }
-    drop(listener);
+    drop(door);
     let drained =
         tokio::time::timeout(Duration::from_secs(limits.drain_seconds), graceful.shutdown());
     if drained.await.is_err() {

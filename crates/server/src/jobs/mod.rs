@@ -27,7 +27,7 @@ pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
                 _ = second.tick() => false,
                 _ = stop.changed() => true,
             };
-            app.auth_failures.shrink();
+            app.load.shrink();
             app.values.forget_stale();
             if keys != std::mem::replace(&mut keys, app.store.keys_epoch()) {
                 app.keyring.forget_ready();

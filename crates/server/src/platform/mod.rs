@@ -179,6 +179,7 @@ pub async fn figures(app: &App) -> Moment {
         at: app.clock.now(),
         queues: app.store.waiting(),
         value_bytes: app.values.bytes(),
+        in_flight: app.load.in_flight(),
         is_store_ready,
         is_kms_ready,
         counts: counts.map(|(quota, count)| (quota.name(), count)).collect(),

@@ -21,7 +21,7 @@ impl Receiver {
         let ca_file = settings.ca_file.as_ref().map(|file| data.join(file));
         let hook = Hook::new(&settings.url, ca_file.as_deref()).context("`url`")?;
         let file = data.join(&settings.secret_file);
-        let text = custody::read_private(&file)?;
+        let text = custody::read_private(&file, 0o007)?;
         let text = text.with_context(|| format!("{} is missing", file.display()))?;
         let secret = SecretBytes::new(text.trim_end().as_bytes().to_vec());
         let secret = MacKey::of_secret(Digest::Sha256, &secret).ok();

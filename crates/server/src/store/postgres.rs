@@ -278,7 +278,7 @@ impl Postgres {
         let error = match failure {
             Failure::Told(error) => error,
             Failure::Silent => {
-                self.server.was_silent();
+                self.server.was_silent(self.timeline);
                 self.disconnect();
                 return Error::unavailable("postgres: no answer");
             }

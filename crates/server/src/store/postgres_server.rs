@@ -9,7 +9,8 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -25,22 +26,25 @@ const SETTINGS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '10s';
 /// Longer than any statement may run. A server that is silent for so long hangs, is gone without a word, or waits for
 /// another one to have what it is to commit, for which PostgreSQL knows no bound.
 pub(super) const ANSWER: Duration = Duration::from_secs(15);
-/// How long a thread looks for the server that takes changes.
-const SEARCH: Duration = Duration::from_secs(10);
-const SEARCHES: usize = 8;
 /// How long a silence is held against the server that was thought to take changes.
 const DOUBT: Duration = Duration::from_secs(60);
-/// How often it is asked then who does.
-const LOOKS: usize = 6;
 
 /// Where the database is.
 pub(super) struct Server {
-    config: tokio_postgres::Config,
+    /// One for each host.
+    hosts: Vec<tokio_postgres::Config>,
     tls: MakeRustlsConnect,
     /// The highest one seen. What is on a lower one has been replaced, whatever it says of itself.
     timeline: AtomicU32,
-    /// When a server last did not answer.
-    silent_at: Mutex<Option<Instant>>,
+    /// When a server last did not answer, and its timeline.
+    silent: Mutex<Option<(Instant, u32)>>,
+}
+
+impl super::Store {
+    /// What can be known of the settings without a database.
+    pub fn check_settings(settings: &StoreConfig, folder: &Path) -> anyhow::Result<()> {
+        settings.url.as_ref().map_or(Ok(()), |_| Server::new(settings, folder).map(drop))
+    }
 }
 
 impl Server {
@@ -55,7 +59,8 @@ impl Server {
             let file = folder.join(file);
             let unreadable = || format!("{} cannot be read", file.display());
             let rights = file.metadata().with_context(unreadable)?.permissions().mode();
-            ensure!(rights & 0o077 == 0, "{} can be read by others; chmod 600 it", file.display());
+            // The group may: that is how clusters hand secrets over.
+            ensure!(rights & 0o007 == 0, "{} can be read by others; chmod 600 it", file.display());
             let password = std::fs::read_to_string(&file).with_context(unreadable)?;
             config.password(password.trim_end_matches('\n'));
         }
@@ -71,10 +76,7 @@ impl Server {
             config.ssl_mode(SslMode::Require);
         }
         config.application_name("cofferd");
-        // Of several hosts, the one that takes changes; each time in another order, so that one that hangs keeps nobody
-        // from the others.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        config.load_balance_hosts(LoadBalanceHosts::Random);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(2));
         }
@@ -88,66 +90,69 @@ impl Server {
             config.keepalives_retries(3);
         }
         let tls = MakeRustlsConnect::new(tls(settings.ca_file.as_deref(), folder)?);
-        Ok(Self { config, tls, timeline: AtomicU32::new(0), silent_at: Mutex::new(None) })
+        let count = config.get_hosts().len().max(config.get_hostaddrs().len());
+        let hosts = (0..count.max(1)).map(|host| only(&config, host)).collect();
+        Ok(Self { hosts, tls, timeline: AtomicU32::new(0), silent: Mutex::new(None) })
     }
 
-    /// Connects to the server that takes changes. After a silence there may be two that say they do, and which of them
-    /// is asked first is chance: the one with the higher timeline has replaced the other.
+    /// Connects to the server that takes changes: asks all hosts at once, so that one that hangs keeps nobody from the
+    /// others. The first that says it does is taken, unless a server has been silent: then there may be two that say
+    /// so, and the one with the higher timeline has replaced the other.
     pub async fn connect(&self) -> Result<Connected> {
-        let known = self.timeline.load(Ordering::SeqCst);
-        let mut best = self.find().await?;
-        if self.config.get_hosts().len() > 1 && self.is_in_doubt() {
-            for _ in 1..LOOKS {
-                if best.timeline > known {
-                    break;
-                }
-                best = match self.find().await {
-                    Ok(other) if other.timeline > best.timeline => other,
-                    _ => best,
-                };
-            }
-        }
-        Ok(best)
-    }
-
-    /// Somebody has waited for an answer in vain.
-    pub fn was_silent(&self) {
-        *self.silent_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    fn is_in_doubt(&self) -> bool {
-        let silent_at = self.silent_at.lock().unwrap_or_else(PoisonError::into_inner);
-        silent_at.is_some_and(|at| at.elapsed() < DOUBT)
-    }
-
-    /// Finds a server that says it takes changes, and that none is known to have replaced.
-    async fn find(&self) -> Result<Connected> {
-        // Twice what one address has: then it is silent behind an open port.
-        let patience = self.config.get_connect_timeout().map_or(ANSWER, |timeout| *timeout * 2);
-        let started = Instant::now();
-        let mut why = Error::unavailable("postgres: no answer");
-        for _ in 0..SEARCHES {
-            match tokio::time::timeout(patience, self.greet()).await {
-                Ok(Ok(connected)) => {
-                    let newest = self.timeline.fetch_max(connected.timeline, Ordering::SeqCst);
-                    if connected.timeline >= newest {
-                        return Ok(connected);
+        let is_in_doubt = self.hosts.len() > 1 && self.is_in_doubt();
+        let mut asked: FuturesUnordered<_> =
+            self.hosts.iter().map(|host| self.greet_in_time(host)).collect();
+        let (mut best, mut why): (Option<Connected>, _) = (None, None);
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Ok(other) => {
+                    let is_replaced = self.has_left(other.timeline);
+                    if best.as_ref().is_none_or(|best| other.timeline > best.timeline) {
+                        best = Some(other);
                     }
-                    why = Error::unavailable("postgres: the server has been replaced");
+                    if !is_in_doubt && !is_replaced {
+                        break;
+                    }
                 }
-                // Every host was asked.
-                Ok(Err(error)) => return Err(unavailable(&error)),
-                Err(_) => {}
-            }
-            if started.elapsed() > SEARCH {
-                break;
+                Err(error) => why = Some(error),
             }
         }
-        Err(why)
+        let Some(best) = best else {
+            return Err(why.unwrap_or_else(|| Error::unavailable("postgres: no host")));
+        };
+        let newest = self.timeline.fetch_max(best.timeline, Ordering::SeqCst);
+        match best.timeline >= newest {
+            true => Ok(best),
+            false => Err(Error::unavailable("postgres: the server has been replaced")),
+        }
     }
 
-    async fn greet(&self) -> std::result::Result<Connected, tokio_postgres::Error> {
-        let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
+    /// Somebody has waited in vain for an answer of a server of this timeline.
+    pub fn was_silent(&self, timeline: u32) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        *silent = Some((Instant::now(), timeline));
+    }
+
+    /// Whether the server that was thought to take changes was silent, and no later one is known.
+    fn is_in_doubt(&self) -> bool {
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.is_some_and(|(at, timeline)| at.elapsed() < DOUBT && !self.has_left(timeline))
+    }
+
+    async fn greet_in_time(&self, host: &tokio_postgres::Config) -> Result<Connected> {
+        // Twice what one address has: then it is silent behind an open port.
+        let patience = host.get_connect_timeout().map_or(ANSWER, |timeout| *timeout * 2);
+        match tokio::time::timeout(patience, self.greet(host)).await {
+            Ok(greeted) => greeted.map_err(|error| unavailable(&error)),
+            Err(_) => Err(Error::unavailable("postgres: no answer")),
+        }
+    }
+
+    async fn greet(
+        &self,
+        host: &tokio_postgres::Config,
+    ) -> std::result::Result<Connected, tokio_postgres::Error> {
+        let (client, mut connection) = host.connect(self.tls.clone()).await?;
         let warned = Arc::new(AtomicBool::new(false));
         let hears = warned.clone();
         let drive = std::future::poll_fn(move |context| {
@@ -193,6 +198,59 @@ impl Server {
     }
 }
 
+/// The settings of one host of several.
+fn only(all: &tokio_postgres::Config, host: usize) -> tokio_postgres::Config {
+    let mut one = tokio_postgres::Config::new();
+    match all.get_hosts().get(host) {
+        Some(Host::Tcp(name)) => {
+            one.host(name);
+        }
+        Some(Host::Unix(folder)) => {
+            one.host_path(folder);
+        }
+        None => {}
+    }
+    if let Some(address) = all.get_hostaddrs().get(host) {
+        one.hostaddr(*address);
+    }
+    // One port is that of all hosts.
+    if let Some(port) = all.get_ports().get(host).or(all.get_ports().first()) {
+        one.port(*port);
+    }
+    if let Some(user) = all.get_user() {
+        one.user(user);
+    }
+    if let Some(name) = all.get_dbname() {
+        one.dbname(name);
+    }
+    if let Some(options) = all.get_options() {
+        one.options(options);
+    }
+    if let Some(name) = all.get_application_name() {
+        one.application_name(name);
+    }
+    if let Some(password) = all.get_password() {
+        one.password(password);
+    }
+    if let Some(timeout) = all.get_connect_timeout() {
+        one.connect_timeout(*timeout);
+    }
+    if let Some(timeout) = all.get_tcp_user_timeout() {
+        one.tcp_user_timeout(*timeout);
+    }
+    if let Some(interval) = all.get_keepalives_interval() {
+        one.keepalives_interval(interval);
+    }
+    if let Some(retries) = all.get_keepalives_retries() {
+        one.keepalives_retries(retries);
+    }
+    one.keepalives(all.get_keepalives()).keepalives_idle(all.get_keepalives_idle());
+    one.ssl_mode(all.get_ssl_mode()).ssl_negotiation(all.get_ssl_negotiation());
+    one.channel_binding(all.get_channel_binding());
+    one.target_session_attrs(all.get_target_session_attrs());
+    one
+}
+
 fn tls(ca_file: Option<&Path>, folder: &Path) -> anyhow::Result<rustls::ClientConfig> {
     use rustls::pki_types::{CertificateDer, pem::PemObject};
     let mut roots = rustls::RootCertStore::empty();
@@ -234,9 +292,32 @@ mod tests {
             ("postgres://c@localhost/coffer", Some(SslMode::Prefer)),
             ("postgres:///coffer?host=/run/postgresql&user=c", Some(SslMode::Prefer)),
         ] {
-            let made = server(url).ok().map(|server| server.config.get_ssl_mode());
+            let made = server(url).ok().map(|server| server.hosts[0].get_ssl_mode());
             assert_eq!(made, mode, "{url}");
         }
+    }
+
+    #[test]
+    fn each_host_has_the_settings_of_all() {
+        let url = "postgres://c:p@a.example.com:1,b.example.com:2,10.0.0.3:3/coffer?options=-csearch_path%3Dx\
+                   &connect_timeout=7&keepalives_retries=9&sslmode=require&sslnegotiation=direct";
+        let together = server(url).unwrap();
+        for (at, host) in ["a.example.com:1", "b.example.com:2", "10.0.0.3:3"].iter().enumerate() {
+            let alone = url.replace("a.example.com:1,b.example.com:2,10.0.0.3:3", host);
+            let mut alone = server(&alone).unwrap();
+            let whole = tokio_postgres::Config::from_str(
+                &url.replace("a.example.com:1,b.example.com:2,10.0.0.3:3", host),
+            )
+            .unwrap();
+            assert_eq!(together.hosts[at], alone.hosts.remove(0));
+            assert_eq!(together.hosts[at].get_options(), whole.get_options());
+        }
+        let one_port = server("postgres://c@a,b:5/coffer").unwrap();
+        assert!(one_port.hosts.iter().map(|host| host.get_ports()).eq([[5432], [5]]));
+        assert_eq!(
+            server("user=c dbname=x host=/run,/tmp port=5").unwrap().hosts[1].get_ports(),
+            [5]
+        );
     }
 
     #[test]

@@ -365,7 +365,7 @@ async fn a_backup_under_two_root_keys_needs_both() {
     let entries =
         "[[root_keys]]\ncustody = 'file'\nfile = 'new.key'\n[[root_keys]]\ncustody = 'file'";
     let text = format!("{entries}\n[[regions]]\nslug = 'nl-01'");
-    let root_keys = Config::parse(&text).unwrap().root_keys;
+    let root_keys = Config::parse(&text, &[]).unwrap().root_keys;
     put_root_key(world.folder.path(), &new);
     fs::rename(world.folder.path().join("root.key"), world.folder.path().join("new.key")).unwrap();
     put_root_key(world.folder.path(), &old);

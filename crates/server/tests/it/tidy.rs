@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The table of imports: a room and the rooms of this crate that it may use. Below the line stand the rooms
 /// that everybody may use.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("http", &["auth", "secrets", "kms", "iam", "platform", "audit", "app"]),
+    ("http", &["auth", "secrets", "kms", "iam", "platform", "audit", "app", "load", "tls"]),
     ("jobs", &["secrets", "kms", "iam", "platform", "audit", "sinks", "gate", "app"]),
     ("sinks", &["gate", "app", "store", "proof", "egress", "custody"]),
     ("dev", &["platform", "kms", "gate", "app", "custody"]),
@@ -20,13 +20,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("audit", &["gate", "app", "keyring", "store"]),
     ("budget", &["gate", "app", "keyring", "store"]),
     ("gate", &["app", "directory", "keyring", "store"]),
-    ("app", &["directory", "issuers", "keyring", "lane", "store", "values"]),
+    ("app", &["directory", "issuers", "keyring", "lane", "load", "store", "values"]),
     ("directory", &["store"]),
     ("values", &["store"]),
     ("issuers", &["egress"]),
     ("egress", &[]),
     ("keyring", &[]),
     ("lane", &[]),
+    ("load", &[]),
+    ("tls", &["custody"]),
     ("store", &[]),
     ("custody", &[]),
     ("memory", &[]),
@@ -132,6 +134,17 @@ fn one_thing_stands_in_one_file() {
             );
         }
     }
+}
+
+#[test]
+fn the_guide_lists_the_settings_as_they_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let guide = fs::read_to_string(root.join("docs/operating.md")).unwrap();
+    let table = coffer_server::config::settings::as_markdown().unwrap();
+    assert!(
+        guide.contains(&table),
+        "put what `cofferd config settings` prints into docs/operating.md"
+    );
 }
 
 #[test]
