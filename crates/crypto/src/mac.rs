@@ -21,6 +21,14 @@ impl MacKey {
         Ok(Self::of_any_length(digest, material.expose()))
     }
 
+    /// A key that somebody else has made. Refused when it is shorter than the digest (RFC 2104, section 3).
+    pub fn of_secret(digest: Digest, secret: &SecretBytes) -> Result<Self, Refused> {
+        match secret.len() < digest.bytes() {
+            true => Err(Refused),
+            false => Ok(Self::of_any_length(digest, secret.expose())),
+        }
+    }
+
     /// A key as published vectors have them; ours are as long as the digest.
     pub(crate) fn of_any_length(digest: Digest, material: &[u8]) -> Self {
         let algorithm = match digest {

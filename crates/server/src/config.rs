@@ -1,6 +1,7 @@
 //! What a server runs with: a file, and the environment. What is not known is an error that names the nearest name.
 
 pub mod settings;
+pub mod sinks;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -72,11 +73,12 @@ impl Default for TracesConfig {
 pub struct Audit {
     /// 0: for ever.
     pub retention_days: u32,
+    pub sinks: Vec<sinks::SinkConfig>,
 }
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { retention_days: 400 }
+        Self { retention_days: 400, sinks: Vec::new() }
     }
 }
 
@@ -316,6 +318,7 @@ impl Config {
                 "`public_url` must be a URL such as \"https://coffer.example.com\""
             );
         }
+        sinks::check(&config.audit.sinks)?;
         ensure!(!config.listen.is_empty(), "`listen` needs at least one address");
         config.check_exposure()?;
         ensure!(

@@ -1,9 +1,11 @@
-//! Every outgoing call: https to public addresses, resolved once, small and soon over, never redirected.
+//! Every outgoing call: https to public addresses, resolved once, small and soon over, never redirected. What the
+//! operator has named in the settings is called in `egress/own.rs`, wherever that is.
 //!
 //! SECURITY: whoever may name an issuer would otherwise reach what only this host can reach: metadata services,
 //! neighbours, this server itself.
 
 pub mod collector;
+pub mod own;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;

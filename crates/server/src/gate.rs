@@ -315,6 +315,16 @@ where
     app.store.read(organisation, operate).await
 }
 
+/// As [`inspect`], for what looks at many rows: no reveal waits behind it.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn survey<T, F>(app: &App, operate: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: AsyncFn(&mut Tx) -> Result<T> + Send + 'static,
+{
+    app.store.search("", operate).await
+}
+
 impl Scope {
     /// The identity of the region, empty where there is none.
     pub fn region_id(&self) -> &str {

@@ -16,6 +16,7 @@
 //! | [`secrets`], [`kms`], [`iam`], [`audit`], [`platform`] | operations |
 //! | [`http`] | HTTP in, HTTP out |
 //! | [`traces`] | spans for a collector |
+//! | [`sinks`] | the audit log as it goes elsewhere |
 //! | [`tls`] | the certificate, taken anew when it changes |
 //! | [`jobs`] | work by the clock |
 //! | [`backup`] | the whole store in a sealed file, and back |
@@ -48,6 +49,7 @@ pub mod model;
 pub mod platform;
 pub mod proof;
 pub mod secrets;
+pub mod sinks;
 pub mod store;
 pub mod tls;
 pub mod traces;
@@ -68,6 +70,7 @@ use clock::Clock;
 use config::Config;
 use custody::WhenMissing;
 use keyring::Keyring;
+use sinks::Sink;
 use store::Store;
 use tls::Tls;
 
@@ -119,9 +122,17 @@ pub struct Listeners {
     pub metrics: Option<TcpListener>,
 }
 
-/// Serves the listeners until `shutdown` is ready, then drains, writes what waits and closes the store.
-pub async fn serve(app: Arc<App>, listeners: Listeners, shutdown: impl Future<Output = ()>) {
+/// Serves the listeners until `shutdown` is ready, then drains, writes what waits, gives it to the sinks and closes the
+/// store.
+pub async fn serve(
+    app: Arc<App>,
+    listeners: Listeners,
+    sinks: Vec<Sink>,
+    shutdown: impl Future<Output = ()>,
+) {
     let (stop, stopped) = watch::channel(false);
+    let (stop_sinks, sinks_stopped) = watch::channel(false);
+    let sinks = jobs::start_sinks(&app, sinks, &sinks_stopped);
     let job = jobs::start(app.clone(), stopped.clone());
     let router = http::router(app.clone());
     // All listeners share the places.
@@ -161,6 +172,10 @@ pub async fn serve(app: Arc<App>, listeners: Listeners, shutdown: impl Future<Ou
     }
     if let Err(error) = audit::checkpoint_all(&app).await {
         tracing::warn!(cause = error.cause(), "the audit log ends without a checkpoint");
+    }
+    let _ = stop_sinks.send(true);
+    for sink in sinks {
+        let _ = sink.await;
     }
     app.store.close();
 }

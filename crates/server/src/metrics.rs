@@ -2,6 +2,9 @@
 //!
 //! Labels are routes, actions, outcomes and the like: never a name, a path or an organisation, of which there is no end.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -78,6 +81,75 @@ impl CacheFigures {
     }
 }
 
+/// One of the sinks that the configuration names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Sink {
+    sink: String,
+}
+
+/// What sinks were given, and what waits for them.
+#[derive(Clone, Default)]
+pub struct SinkFigures {
+    records: Family<Sink, Counter>,
+    failures: Family<Sink, Counter>,
+    lags: Family<Sink, Gauge<f64, AtomicU64>>,
+    /// When the oldest record was written that a sink has not got; none when it has all.
+    oldest: Arc<Mutex<BTreeMap<String, Option<i64>>>>,
+}
+
+impl SinkFigures {
+    fn register(&self, registry: &mut Registry) {
+        let (records, failures, lags) =
+            (self.records.clone(), self.failures.clone(), self.lags.clone());
+        registry.register("sink_records", "Records that a sink has taken", records);
+        registry.register("sink_failures", "Times that a sink has not taken records", failures);
+        registry.register_with_unit(
+            "sink_lag",
+            "Age of the oldest record that a sink has not got",
+            Unit::Seconds,
+            lags,
+        );
+    }
+
+    /// A sink has taken so many records.
+    pub fn taken(&self, sink: &str, count: usize) {
+        let sink = Sink { sink: sink.to_owned() };
+        self.records.get_or_create(&sink).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// A sink has not taken what it was given.
+    pub fn failed(&self, sink: &str) {
+        self.failures.get_or_create(&Sink { sink: sink.to_owned() }).inc();
+    }
+
+    /// What waits for a sink.
+    pub fn waits(&self, sink: &str, oldest: Option<i64>) {
+        self.lock().insert(sink.to_owned(), oldest);
+        // Told from the beginning, so that one that fails at once is a change.
+        drop(self.failures.get_or_create(&Sink { sink: sink.to_owned() }));
+    }
+
+    /// Another server gives a sink its records, and knows what waits.
+    pub fn is_elsewhere(&self, sink: &str) {
+        self.lock().remove(sink);
+    }
+
+    /// Tells the ages of what waits.
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of an age")]
+    fn tell(&self, now: i64) {
+        self.lags.clear();
+        for (sink, oldest) in &*self.lock() {
+            let age = oldest.map_or(0, |at| now.saturating_sub(at).max(0));
+            let lag = self.lags.get_or_create_owned(&Sink { sink: sink.clone() });
+            lag.set(age as f64 / 1e6);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Option<i64>>> {
+        self.oldest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What the server turns away, and what it holds.
 #[derive(Clone, Default)]
 pub struct LoadFigures {
@@ -126,6 +198,8 @@ impl Drop for Connected {
 /// What is so at this moment; asked for when somebody looks.
 #[derive(Debug, Clone, Default)]
 pub struct Moment {
+    /// Microseconds since 1970.
+    pub at: i64,
     /// By what they are for.
     pub queues: Vec<(&'static str, usize)>,
     pub value_bytes: u64,
@@ -165,6 +239,7 @@ pub struct Metrics {
     in_flight: Gauge,
     ready: Family<Named, Gauge>,
     counts: Family<Named, Gauge>,
+    pub sinks: SinkFigures,
 }
 
 impl Metrics {
@@ -184,6 +259,7 @@ impl Metrics {
             in_flight: Gauge::default(),
             ready: Family::default(),
             counts: Family::default(),
+            sinks: SinkFigures::default(),
             registry: Registry::default(),
         };
         registry.register_with_unit(
@@ -222,6 +298,7 @@ impl Metrics {
             "Secrets, versions, keys and service accounts of all organisations",
             metrics.counts.clone(),
         );
+        metrics.sinks.register(&mut registry);
         let build: Family<Vec<(&'static str, &'static str)>, Gauge> = Family::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION"))]).set(1);
         registry.register("build", "Always 1, with the version", build);
@@ -241,6 +318,7 @@ impl Metrics {
             self.queues.get_or_create(&Named { name }).set(number(*count));
         }
         self.counts.clear();
+        self.sinks.tell(now.at);
         self.in_flight.set(number(now.in_flight));
         self.value_bytes.set(i64::try_from(now.value_bytes).unwrap_or(i64::MAX));
         for (name, is_ready) in [("store", now.is_store_ready), ("kms", now.is_kms_ready)] {

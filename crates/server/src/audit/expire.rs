@@ -84,7 +84,9 @@ async fn drop_from(app: &Arc<App>, organisation: &str, stream: i64, before: i64)
         project: String::new(),
         subject: String::new(),
     };
+    let shared = app.clone();
     let done = gate::unattended(app, work, async move |tx| {
+        let given = given_to_sinks(tx, &shared, stream).await?;
         let (base, count) = match stream {
             UNLINKED => {
                 let mut base = tx.find_base(UNLINKED).await?;
@@ -95,13 +97,17 @@ async fn drop_from(app: &Arc<App>, organisation: &str, stream: i64, before: i64)
             CHECKPOINTS => {
                 let from = tx.find_base(CHECKPOINTS).await?.place.number;
                 let Some(last) = tx.find_old_checkpoint(before).await? else { return Ok(None) };
+                if last.place.number > given {
+                    return Ok(None);
+                }
                 tx.drop_checkpoints(&last.place).await?;
                 let count = last.place.number - from;
                 (last, count)
             }
             stream => {
                 let lines = tx.list_first_of_stream(stream, DROPPED_AT_ONCE).await?;
-                let old = lines.into_iter().take_while(|(_, at)| *at < before);
+                let is_old = |line: &Linked, at: i64| at < before && line.place.number <= given;
+                let old = lines.into_iter().take_while(|(line, at)| is_old(line, *at));
                 let (count, last) =
                     old.fold((0, None), |(count, _), (line, _)| (count + 1, Some(line)));
                 let Some(last) = last else { return Ok(None) };
@@ -114,10 +120,22 @@ async fn drop_from(app: &Arc<App>, organisation: &str, stream: i64, before: i64)
         }
         let seal = tx.chain_key()?.seal(End::Base, &base);
         tx.set_base(&base, &seal).await?;
+        tx.forget_sink_positions(&base.place).await?;
         tx.describe(told(&base, count));
         Ok(Some(count))
     });
     Ok(done.await?.unwrap_or_default())
+}
+
+/// Up to where every sink has a stream. Records of before there were chains are sent to none.
+async fn given_to_sinks(tx: &mut Tx, app: &App, stream: i64) -> Result<i64> {
+    if stream == UNLINKED {
+        return Ok(i64::MAX);
+    }
+    let sinks: Vec<_> = app.config.audit.sinks.iter().map(|sink| sink.name().to_owned()).collect();
+    // A sink that only other servers know is theirs as long as one of them tends it.
+    let given = tx.find_given_to_all(stream, &sinks, app.clock.now() - DAY).await?;
+    Ok(given.unwrap_or(i64::MAX))
 }
 
 fn told(base: &Linked, count: i64) -> String {

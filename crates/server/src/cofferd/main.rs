@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arguments::{Arguments, AuditCommand, Command, ConfigCommand, LogFormat};
@@ -18,7 +19,7 @@ use coffer_server::proof::Older;
 use coffer_server::store::Store;
 use coffer_server::tls::Tls;
 use coffer_server::traces::Traces;
-use coffer_server::{Listeners, backup, custody, dev, memory, open, proof, serve};
+use coffer_server::{Listeners, backup, custody, dev, memory, open, proof, serve, sinks};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
@@ -40,6 +41,8 @@ fn main() -> Result<()> {
     let ended = runtime.block_on(run(arguments.command));
     // Sends what is left, for which it needs the runtime.
     drop(traces);
+    // A sink's file on a disk that hangs is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
@@ -71,7 +74,7 @@ async fn run(command: Command) -> Result<()> {
             // Before anybody hears that the server is there, and may stop it.
             let stop = asked_to_stop()?;
             say(&dev::welcome(&data, listening))?;
-            serve(app, listeners, stop).await;
+            serve(app, listeners, Vec::new(), stop).await;
         }
         Command::Serve { settings } => {
             serve_existing(open_locked(settings.load()?, missing).await?).await?;
@@ -130,6 +133,7 @@ async fn run(command: Command) -> Result<()> {
 }
 
 async fn serve_existing(app: Arc<App>) -> Result<()> {
+    let sinks = sinks::open(&app.config)?;
     let listeners = listen_all(&app).await?;
     if let Some(listener) = listeners.api.first() {
         app.listens_on(listener.local_addr()?);
@@ -142,7 +146,7 @@ async fn serve_existing(app: Arc<App>) -> Result<()> {
     if let Some(listener) = &listeners.metrics {
         say(&format!("Figures are at http://{}/metrics\n", listener.local_addr()?))?;
     }
-    serve(app, listeners, stop).await;
+    serve(app, listeners, sinks, stop).await;
     Ok(())
 }
 
@@ -182,6 +186,7 @@ fn configuration(command: &ConfigCommand) -> Result<String> {
 
 /// Reads what a server would read, without making anything.
 fn check_files(config: &Config) -> Result<()> {
+    sinks::open(config)?;
     if let Some(tls) = &config.tls {
         Tls::open(tls, &config.data)?;
     }

@@ -91,6 +91,26 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("quotas.iam_service_accounts", "service accounts"),
     ("audit", "the audit log"),
     ("audit.retention_days", "days that records are kept, 0 = for ever"),
+    ("audit.sinks", "where records are sent to beside the log; see [audit.md](audit.md#sinks)"),
+    ("audit.sinks.name", "name of the sink, of `a-z 0-9 -`; another name is another sink"),
+    ("audit.sinks.kind", "`file`, `syslog` or `webhook`"),
+    ("audit.sinks.path", "file that lines are appended to, from `data`"),
+    (
+        "audit.sinks.rotate_mebibytes",
+        "size at which the file is rotated, 0 = never; without it `64`",
+    ),
+    ("audit.sinks.keep", "rotated files that are kept; without it `10`"),
+    ("audit.sinks.address", "`host:port` of the syslog receiver"),
+    ("audit.sinks.transport", "`tls`, or `tcp`, which is in clear; without it `tls`"),
+    (
+        "audit.sinks.ca_file",
+        "certificates that the receiver's is checked against, from `data`; without it, the system's",
+    ),
+    ("audit.sinks.url", "`https://` URL that batches are posted to; `http://` on loopback only"),
+    (
+        "audit.sinks.secret_file",
+        "file of the secret that batches are signed with, from `data`, at least 32 bytes",
+    ),
     ("metrics", "figures for Prometheus"),
     (
         "metrics.listen",
@@ -123,7 +143,7 @@ fn has_variable(name: &str) -> bool {
 }
 
 /// Sections that stand several times.
-const SEVERAL: [&str; 2] = ["regions", "root_keys"];
+const SEVERAL: [&str; 3] = ["regions", "root_keys", "audit.sinks"];
 
 fn is_within(name: &str, section: &str) -> bool {
     name.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::gate;
 use crate::kms;
 use crate::platform;
+use crate::sinks::{self, Sink};
 
 /// Starts the work that goes on until `stop` changes; ends with the last flush.
 #[expect(clippy::disallowed_methods, reason = "this is where background work is started")]
@@ -48,6 +49,29 @@ pub fn start(app: Arc<App>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
             }
         }
     })
+}
+
+/// Starts what gives sinks their records, each in a task of its own, until `stop` changes.
+#[expect(clippy::disallowed_methods, reason = "this is where background work is started")]
+pub fn start_sinks(
+    app: &Arc<App>,
+    sinks: Vec<Sink>,
+    stop: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    let start = |sink: Sink| {
+        let (app, sink, stop) = (app.clone(), Arc::new(sink), stop.clone());
+        tokio::spawn(async move {
+            loop {
+                let tending = tokio::spawn(sinks::tend(app.clone(), sink.clone(), stop.clone()));
+                if tending.await.is_ok() {
+                    return;
+                }
+                tracing::error!(sink = sink.name(), "what gives a sink its records has panicked");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        })
+    };
+    sinks.into_iter().map(start).collect()
 }
 
 /// At start, then every hour: what takes longest comes last. What is not finished now is found again then.

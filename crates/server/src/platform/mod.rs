@@ -176,6 +176,7 @@ pub async fn figures(app: &App) -> Moment {
     let counts = gate::inspect(app, async |tx| tx.count_all().await).await;
     let counts = counts.unwrap_or_default().into_iter();
     Moment {
+        at: app.clock.now(),
         queues: app.store.waiting(),
         value_bytes: app.values.bytes(),
         in_flight: app.load.in_flight(),

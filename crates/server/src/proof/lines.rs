@@ -82,6 +82,12 @@ pub struct At {
     pub link: Vec<u8>,
 }
 
+impl From<Linked> for At {
+    fn from(linked: Linked) -> Self {
+        Self { stream: linked.place.stream, number: linked.place.number, link: linked.link }
+    }
+}
+
 impl At {
     pub fn of(self, organisation: &str) -> Linked {
         let place = Place {
@@ -134,6 +140,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// Of texts in the order in which its link covers them.
+    pub fn new(at: i64, duration: i64, chain: Option<At>, texts: [String; RECORD_TEXTS]) -> Self {
+        let texts = TEXTS.into_iter().map(str::to_owned).zip(texts).collect();
+        Self { at, duration, chain, texts }
+    }
+
     pub fn organisation(&self) -> &str {
         self.texts.get("organisation_id").map_or("", String::as_str)
     }

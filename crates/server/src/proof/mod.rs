@@ -5,7 +5,7 @@
 //! | `lines` | the log as lines: bases, heads, checkpoints, records |
 //! | `verify` | makes every link again, checks every seal and signature |
 
-mod lines;
+pub mod lines;
 mod verify;
 
 use std::io::{BufRead, Read, Write};

@@ -14,6 +14,8 @@ use Value::{Bytes, Int, Text};
 
 /// Records that a search counts, unless its page lies farther.
 const EVENTS_COUNTED_MAX: i64 = 100_000;
+/// Microseconds, in steps of which a head tells when its stream went on.
+const MOVE: i64 = 10_000_000;
 
 impl Tx {
     /// Writes the records of all operations that are kept, and commits.
@@ -46,7 +48,7 @@ impl Tx {
         for (head, seal) in &batch.heads {
             let mut values = vec![Text(&head.place.organisation)];
             values.extend(place_values(head));
-            values.push(Bytes(seal));
+            values.extend([Bytes(seal), Int(batch.moved_at)]);
             self.change_one(sql::SET_HEAD, &values).await?;
         }
         match self.postgres() {
@@ -98,6 +100,8 @@ impl Tx {
             batch.records.push((row, linked));
         }
         batch.heads = self.chain.heads(&*key);
+        let newest = events.iter().map(|event| event.at).max().unwrap_or_default();
+        batch.moved_at = newest - newest.rem_euclid(MOVE);
         Ok(batch)
     }
 
@@ -149,6 +153,8 @@ struct Batch<'e> {
     records: Vec<(RecordRow<'e>, Linked)>,
     /// With their seals.
     heads: Vec<(Linked, Vec<u8>)>,
+    /// When that was, in steps of [`MOVE`].
+    moved_at: i64,
 }
 
 impl<'e> Batch<'e> {
@@ -166,7 +172,8 @@ impl<'e> Batch<'e> {
         let columns = [text(0), at, duration].into_iter().chain((1..RECORD_TEXTS).map(text));
         let columns = columns.chain(place_columns(&linked));
         let columns = columns.chain([Column::Texts(organisations)]).chain(place_columns(&heads));
-        columns.chain([Column::Bytes(seals)]).collect()
+        let moved = Column::Ints(heads.iter().map(|_| self.moved_at).collect());
+        columns.chain([Column::Bytes(seals), moved]).collect()
     }
 }
 

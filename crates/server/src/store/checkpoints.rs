@@ -95,7 +95,8 @@ impl Tx {
             let values = [organisation, Int(place.stream), Int(place.number), number, Bytes(link)];
             self.change_one(sql::INSERT_CHECKPOINT_HEAD, &values).await?;
         }
-        let values = [organisation, Int(head.place.stream), number, Bytes(&head.link), Bytes(seal)];
+        let stream = Int(head.place.stream);
+        let values = [organisation, stream, number, Bytes(&head.link), Bytes(seal), Int(new.at)];
         self.change_one(sql::SET_HEAD, &values).await
     }
 }
@@ -166,7 +167,7 @@ impl Tx {
     }
 }
 
-fn read_linked(row: &Columns<'_>, organisation: &str) -> Result<Linked> {
+pub(super) fn read_linked(row: &Columns<'_>, organisation: &str) -> Result<Linked> {
     let organisation = organisation.to_owned();
     let place = Place { organisation, stream: row.int()?, number: row.int()? };
     Ok(Linked { place, link: row.bytes()? })

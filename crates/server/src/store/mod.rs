@@ -28,6 +28,7 @@ mod root_keys;
 mod secrets;
 mod service_accounts;
 mod session;
+pub mod sinks;
 pub mod sql;
 mod sqlite;
 mod tables;
@@ -97,6 +98,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0010_last_accesses.sql"),
     include_str!("../../migrations/0011_audit_chain.sql"),
     include_str!("../../migrations/0012_metering.sql"),
+    include_str!("../../migrations/0013_audit_sinks.sql"),
 ];
 
 /// The store. Clones share it; it closes when [`Store::close`] is called.

@@ -178,6 +178,42 @@ macro_rules! moved_heads {
     };
 }
 
+/// Up to where a stream of head `h` is behind its sink's position `p` or its base `b`.
+macro_rules! given_until {
+    () => {
+        "CASE WHEN p.number IS NOT NULL AND (b.number IS NULL OR b.number < p.number) THEN p.number
+            ELSE COALESCE(b.number, 0) END"
+    };
+}
+
+/// What a sink $1 has of streams of heads `h`: up to which record, and when the next one was written.
+macro_rules! sink_columns {
+    () => {
+        concat!(
+            "h.organisation_id, h.stream, h.number, ",
+            given_until!(),
+            ", COALESCE((SELECT e.at FROM audit_events e WHERE e.organisation_id = h.organisation_id
+                AND e.stream = h.stream AND e.number = ",
+            given_until!(),
+            " + 1), h.moved_at)"
+        )
+    };
+}
+
+/// Position and base of a head `h`. What more is asked of them follows from what is asked of the head, which not every
+/// planner sees.
+macro_rules! sink_joins {
+    ($position:expr, $base:expr) => {
+        concat!(
+            "LEFT JOIN audit_sink_positions p
+            ON p.organisation_id = h.organisation_id AND p.stream = h.stream AND p.sink = $1",
+            $position,
+            " LEFT JOIN audit_bases b ON b.organisation_id = h.organisation_id AND b.stream = h.stream",
+            $base
+        )
+    };
+}
+
 macro_rules! audit_filter {
     () => {
         "FROM audit_events e WHERE e.organisation_id = $1
@@ -868,15 +904,48 @@ statements! {
         WHERE organisation_id = $1 AND at < $2 ORDER BY number DESC LIMIT 1";
     DROP_CHECKPOINTS = "DELETE FROM audit_checkpoints WHERE organisation_id = $1 AND number <= $2";
     DROP_CHECKPOINT_HEADS = "DELETE FROM audit_checkpoint_heads WHERE organisation_id = $1 AND checkpoint <= $2";
-    SET_HEAD = "INSERT INTO audit_heads (organisation_id, stream, number, link, seal) VALUES ($1, $2, $3, $4, $5)
+    SET_HEAD = "INSERT INTO audit_heads (organisation_id, stream, number, link, seal, moved_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (organisation_id, stream) DO UPDATE SET number = excluded.number, link = excluded.link,
-            seal = excluded.seal";
+            seal = excluded.seal, moved_at = excluded.moved_at";
     /// Counts up to $11, so that a search costs what it shows and not what the log holds.
     COUNT_EVENTS = concat!("SELECT COUNT(*) FROM (SELECT 1 ", audit_filter!(), " LIMIT $11) AS found");
     LIST_EVENTS = concat!("SELECT e.at, e.event_id, e.project_id, e.principal_kind, e.principal_id,
         e.action, e.resource_type, e.resource_id, e.outcome, e.reason, e.credential_id,
         e.credential_kind, e.client, e.user_agent, e.method, e.url_path, e.request_id, e.duration ",
         audit_filter!(), " ORDER BY e.at DESC, e.event_id DESC LIMIT $11 OFFSET $12");
+
+    // Where the log is sent to.
+    /// Streams that went on at $2 or later and that a sink does not have in full, those that have waited longest first.
+    LIST_WAITING_STREAMS = concat!("SELECT ", sink_columns!(), " FROM audit_heads h ", sink_joins!("", ""), "
+        WHERE h.moved_at >= $2 AND (p.number IS NULL OR p.number < h.number)
+            AND (b.number IS NULL OR b.number < h.number)
+        ORDER BY h.moved_at LIMIT $3");
+    /// The streams behind one, whatever a sink has of them.
+    LIST_STREAMS_BEHIND = concat!("SELECT ", sink_columns!(), " FROM audit_heads h ",
+        sink_joins!(" AND (p.organisation_id, p.stream) > ($2, $3)", " AND (b.organisation_id, b.stream) > ($2, $3)"), "
+        WHERE (h.organisation_id, h.stream) > ($2, $3) ORDER BY h.organisation_id, h.stream LIMIT $4");
+    LIST_RECORDS_BEHIND = concat!("SELECT ", event_columns!(), " FROM audit_events
+        WHERE organisation_id = $1 AND stream = $2 AND number > $3 ORDER BY number LIMIT $4");
+    LIST_CHECKPOINTS_BEHIND = "SELECT number, at, key_id, signature FROM audit_checkpoints
+        WHERE organisation_id = $1 AND number > $2 ORDER BY number LIMIT $3";
+    LIST_CHECKPOINT_HEADS = "SELECT stream, number, link FROM audit_checkpoint_heads
+        WHERE organisation_id = $1 AND checkpoint = $2 ORDER BY stream, number";
+    /// Never back.
+    SET_SINK_POSITION = "INSERT INTO audit_sink_positions (organisation_id, stream, sink, number)
+        VALUES ($1, $2, $3, $4)
+        ON CONFLICT (organisation_id, stream, sink) DO UPDATE SET number = excluded.number
+        WHERE audit_sink_positions.number < excluded.number";
+    FIND_SINK_POSITION = "SELECT number FROM audit_sink_positions
+        WHERE organisation_id = $1 AND stream = $2 AND sink = $3";
+    DELETE_SINK_POSITIONS = "DELETE FROM audit_sink_positions
+        WHERE organisation_id = $1 AND stream = $2 AND number <= $3";
+    /// Where nobody else holds it at $4; a time beyond $5 is one of no clock that is right.
+    HOLD_SINK = "INSERT INTO audit_sinks (sink, holder, held_until) VALUES ($1, $2, $3)
+        ON CONFLICT (sink) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
+        WHERE audit_sinks.holder = excluded.holder OR audit_sinks.held_until <= $4 OR audit_sinks.held_until > $5";
+    RELEASE_SINK = "UPDATE audit_sinks SET held_until = $3 WHERE sink = $1 AND holder = $2";
+    LIST_SINKS_HELD_SINCE = "SELECT sink FROM audit_sinks WHERE held_until > $1 ORDER BY sink";
 }
 
 /// The name of the log that a PostgreSQL server writes to, which begins with the number of its timeline: that grows
@@ -897,10 +966,10 @@ pub const LOCK_SCHEMA_VERSIONS: &str = "LOCK TABLE schema_versions";
 /// has. What is there already stays; another record in its place is an error.
 pub const INSERT_EVENTS: &str = concat!(
     "WITH heads AS (
-        INSERT INTO audit_heads (organisation_id, stream, number, link, seal)
-        SELECT * FROM unnest($23, $24, $25, $26, $27)
+        INSERT INTO audit_heads (organisation_id, stream, number, link, seal, moved_at)
+        SELECT * FROM unnest($23, $24, $25, $26, $27, $28)
         ON CONFLICT (organisation_id, stream) DO UPDATE SET number = excluded.number, link = excluded.link,
-            seal = excluded.seal
+            seal = excluded.seal, moved_at = excluded.moved_at
     )
     INSERT INTO audit_events (",
     event_columns!(),

@@ -74,6 +74,8 @@ mod scopes;
 mod seals;
 mod servers;
 mod service_accounts;
+mod sink_receivers;
+mod sinks;
 mod specification;
 mod statements;
 mod teams;
